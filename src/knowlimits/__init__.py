@@ -1,0 +1,53 @@
+"""Know your limits: where a neural classifier is sure of itself without reason.
+
+Names are loaded when they are first used, so that importing the library costs little more than importing torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public name -> module that defines it; a module's own name stands for the module itself.
+_HOMES = {
+    "AnchoredEnsemble": "knowlimits.models",
+    "BayesByBackprop": "knowlimits.models",
+    "Ensemble": "knowlimits.models",
+    "MCDropout": "knowlimits.models",
+    "NeuralNetwork": "knowlimits.models",
+    "PlattScaled": "knowlimits.models",
+    "Stack": "knowlimits.networks",
+    "fit_together": "knowlimits.models",
+    "load": "knowlimits.io",
+    "plots": "knowlimits.plots",
+    "save": "knowlimits.io",
+    "scores": "knowlimits.scores",
+}
+
+__all__ = list(_HOMES)
+
+if TYPE_CHECKING:
+    from knowlimits import plots, scores
+    from knowlimits.io import load, save
+    from knowlimits.models import (
+        AnchoredEnsemble,
+        BayesByBackprop,
+        Ensemble,
+        MCDropout,
+        NeuralNetwork,
+        PlattScaled,
+        fit_together,
+    )
+    from knowlimits.networks import Stack
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'knowlimits' has no attribute {name!r}")
+    home = _HOMES[name]
+    module = importlib.import_module(home)
+    return module if home == f"knowlimits.{name}" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,30 @@
+"""Errors about parameters, in one form: what must hold, and what was given instead."""
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+
+def check_integer(name: str, value: Any, minimum: int) -> None:
+    """Raise unless `value` is an integer of at least `minimum`."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer of at least {minimum}. Got {value!r} instead.")
+    if value < minimum:
+        raise ValueError(f"{name} must be an integer of at least {minimum}. Got {value!r} instead.")
+
+
+def check_real(name: str, value: Any, low: float, high: float = float("inf"), bounds: str = "()") -> None:
+    """Raise unless `value` is a finite number between `low` and `high`; a bracket in `bounds` includes that end."""
+    accepted = f"{name} must be a number in {bounds[0]}{low}, {high}{bounds[1]}. Got {value!r} instead."
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(accepted)
+    above = value >= low if bounds[0] == "[" else value > low
+    below = value <= high if bounds[1] == "]" else value < high
+    if not (above and below):
+        raise ValueError(accepted)
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Raise unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {value!r} instead.")
