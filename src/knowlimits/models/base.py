@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 from torch import Tensor
 
 from knowlimits import scores
@@ -156,9 +156,7 @@ class StackClassifier(ClassifierMixin, BaseEstimator):
                 raise ValueError(f"X_val and y_val must have one row each. Got {len(X_val)} and {len(y_val)} instead.")
             unknown = np.setdiff1d(y_val, self.classes_)
             if len(unknown):
-                raise ValueError(
-                    f"y_val must hold classes of y. Got {unknown.tolist()}, not in {self.classes_.tolist()}."
-                )
+                raise ValueError(f"y_val must hold classes of y. Got {unknown.tolist()}, not in {self.classes_.tolist()}.")
             validation_rows = len(X) + np.arange(len(X_val))
             X = np.concatenate([X, X_val])
             y = np.concatenate([y, np.searchsorted(self.classes_, y_val)])
@@ -235,10 +233,8 @@ def fit_together(tasks: Sequence[Sequence[Any]], verbose: bool | None = None) ->
         for (device, _, classes), indices in groups.items():
             shifted = []
             offset = 0
-            for classifier, task, members in (prepared[i] for i in indices):
-                shifted += [
-                    replace(m, rows=m.rows + offset, validation_rows=m.validation_rows + offset) for m in members
-                ]
+            for _, task, members in (prepared[i] for i in indices):
+                shifted += [replace(m, rows=m.rows + offset, validation_rows=m.validation_rows + offset) for m in members]
                 offset += len(task.X)
             X = np.concatenate([prepared[i][1].X for i in indices]) if len(indices) > 1 else prepared[indices[0]][1].X
             y = np.concatenate([prepared[i][1].y for i in indices])

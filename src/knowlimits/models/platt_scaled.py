@@ -1,8 +1,8 @@
 """Post-hoc calibration by scaling the logits.
 
-Platt, "Probabilistic Outputs for Support Vector Machines", 1999, for two classes: ``sigmoid(a f + b)``. For more classes, temperature
-scaling (Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017): ``softmax(logits / T)``. Both are folded
-into the last layer, so that the result is a ReLU network like any other.
+Platt, "Probabilistic Outputs for Support Vector Machines", 1999, for two classes: ``sigmoid(a f + b)``. For more classes,
+temperature scaling (Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017):
+``softmax(logits / T)``. Both are folded into the last layer, so that the result is a ReLU network like any other.
 """
 
 from collections.abc import Sequence

@@ -15,9 +15,7 @@ from knowlimits.networks.dropout import Drawn
 from knowlimits.networks.loss import residual
 
 
-def forward(
-    weights: Sequence[Tensor], x: Float[Tensor, "networks inputs batch"]
-) -> Float[Tensor, "networks outputs batch"]:
+def forward(weights: Sequence[Tensor], x: Float[Tensor, "networks inputs batch"]) -> Float[Tensor, "networks outputs batch"]:
     """Logits without dropout."""
     for weight in weights[:-1]:
         hidden = torch.bmm(weight, x)
@@ -66,7 +64,5 @@ class Backprop:
 
     def _ones(self, batch: int) -> list[Tensor]:
         if not self._buffers or self._buffers[0].shape[2] != batch:
-            self._buffers = [
-                torch.ones(self._networks, width + 1, batch, device=self._device) for width in self._hidden
-            ]
+            self._buffers = [torch.ones(self._networks, width + 1, batch, device=self._device) for width in self._hidden]
         return self._buffers

@@ -5,6 +5,7 @@ zero gradient. A shallower network passes its last hidden layer through identity
 because hidden values are never negative. Identity layers are not trained (`trainable` marks them).
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,9 +44,7 @@ def _slots(sizes: tuple[int, ...], common: tuple[int, ...]) -> list[int]:
 
 def place(networks: Sequence[Layers], common: tuple[int, ...], identity: float = 1.0) -> list[Tensor]:
     """Stack networks, one `(members, out, in + 1)` float32 tensor per common layer; the last column is the bias."""
-    stacked = [
-        np.zeros((len(networks), o, i + 1), dtype=np.float32) for i, o in zip(common[:-1], common[1:], strict=True)
-    ]
+    stacked = [np.zeros((len(networks), o, i + 1), dtype=np.float32) for i, o in itertools.pairwise(common)]
     for m, layers in enumerate(networks):
         sizes = (layers[0].shape[1] - 1, *(layer.shape[0] for layer in layers))
         slots = _slots(sizes, common)

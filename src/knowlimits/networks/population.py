@@ -5,6 +5,7 @@ number per member, and a member's random numbers hang on its own seed. So it may
 by what is fastest.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ from knowlimits.networks.members import Member, stream
 from knowlimits.networks.padding import common_sizes
 from knowlimits.networks.weights import GaussianWeights, PointWeights, unflatten
 
-# Cost of a training step on a common processor, in units of one multiply-add: what a step costs however little it computes. Padding a
-# group of networks up to another's sizes pays while it adds less than this (`benchmarks/training.py` prints both).
+# What a training step costs however little it computes, in multiply-adds of a common processor: padding a group of
+# networks up to another's sizes pays while it adds less than this.
 _STEP_OVERHEAD = 6e6
 # Members are trained in blocks whose activations of one batch stay below this many numbers.
 _BLOCK_NUMBERS = 2**26
@@ -134,9 +135,7 @@ class _Population:
         return Trained([t.cpu() for t in layers], [t.cpu() for t in rho], self._epochs[m], self._losses[m])
 
     def _epoch(self, X: Tensor, y: Tensor, epoch: int) -> None:
-        order = np.stack(
-            [m.rows[rng.permutation(self._rows)] for m, rng in zip(self._members, self._order, strict=True)]
-        )
+        order = np.stack([m.rows[rng.permutation(self._rows)] for m, rng in zip(self._members, self._order, strict=True)])
         gradients = torch.empty(sum(s.numel() for s in self._weights.shapes), device=self._device)
         views = unflatten(gradients, self._weights.shapes)
         starts = range(0, self._rows, self._batch_size)
@@ -226,7 +225,7 @@ def _merge(members: Sequence[Member], indices: Iterable[int]) -> list[list[int]]
 
     def work(group: list[int]) -> float:
         sizes = common_sizes([members[i].sizes for i in group])
-        weights = sum((i + 1) * o for i, o in zip(sizes[:-1], sizes[1:], strict=True))
+        weights = sum((i + 1) * o for i, o in itertools.pairwise(sizes))
         return _STEP_OVERHEAD + len(group) * members[group[0]].batch_size * weights
 
     by_sizes = defaultdict(list)

@@ -15,7 +15,6 @@ from torch.nn.functional import softplus
 from knowlimits.networks.members import Member, stream
 from knowlimits.networks.padding import extract, place, trainable
 
-
 # Share of all steps over which an annealed KL term grows to its full weight, as in Ulmer and Cina's code.
 _ANNEALED_SHARE = 0.4
 
@@ -115,9 +114,7 @@ class GaussianWeights:
         self._own = torch.cat([m.flatten(1) for m in mask], dim=1).bool().numpy()
         self._streams = [stream(m.seed, "noise") for m in members]
         self._prior_pi, self._prior_sigma1, self._prior_sigma2 = (
-            torch.tensor([getattr(s, name) for s in self._settings], dtype=torch.float32, device=device)[
-                :, None, None, None
-            ]
+            torch.tensor([getattr(s, name) for s in self._settings], dtype=torch.float32, device=device)[:, None, None, None]
             for name in ("prior_pi", "prior_sigma1", "prior_sigma2")
         )
         self._noise: list[Tensor] = []
@@ -143,8 +140,7 @@ class GaussianWeights:
         parts = torch.from_numpy(noise).to(self._device).split([s[1] * s[2] for s in self._shapes], dim=2)
         self._noise = [part.unflatten(2, s[1:]) for part, s in zip(parts, self._shapes, strict=True)]
         self._weights = [
-            mu[:, None] + softplus(rho)[:, None] * noise
-            for mu, rho, noise in zip(*self._mu_rho(), self._noise, strict=True)
+            mu[:, None] + softplus(rho)[:, None] * noise for mu, rho, noise in zip(*self._mu_rho(), self._noise, strict=True)
         ]
         return [weight.flatten(0, 1) for weight in self._weights]
 

@@ -1,0 +1,56 @@
+# `make reproduce` and `make test` do everything, each with its own install into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+# uv where it exists, pip elsewhere; both install what constraints.txt pins.
+ifneq ($(shell command -v uv),)
+INSTALL = UV_FIND_LINKS="$$PIP_FIND_LINKS" uv pip install --quiet --python $(BIN)/python
+else
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.PHONY: help reproduce test check docs gallery benchmark clean
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+
+reproduce: .venv/.installed  ## rebuild the paper's experiments into results/ (ARGS="--seeds 5 --individual" passes options)
+	$(BIN)/knowlimits reproduce --out results $(ARGS)
+
+test: .venv/.installed-test check  ## the whole test suite, with style, types and the build
+	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term
+
+check: .venv/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python -m build --no-isolation --outdir build/dist >build/build.log 2>&1 || (cat build/build.log; exit 1)
+	$(BIN)/python -m zipfile -l $$(ls -t build/dist/*.whl | head -1) | grep -q half_moons.toml
+
+docs: .venv/.installed-docs  ## build the documentation into docs/_build
+	$(BIN)/sphinx-build -W -q -b html docs docs/_build
+
+gallery: .venv/.installed  ## redraw the figures and tables that docs/ and README show
+	$(BIN)/knowlimits reproduce --out docs/gallery $(ARGS)
+
+benchmark: .venv/.installed  ## time training against plain sequential PyTorch
+	$(BIN)/python benchmarks/training.py
+
+clean:  ## remove the environment and everything built
+	rm -rf .venv build dist results docs/_build
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: .venv/bin/python pyproject.toml constraints.txt
+	@mkdir -p build
+	$(INSTALL) -c constraints.txt -e .
+	@touch $@
+
+.venv/.installed-test: .venv/.installed
+	$(INSTALL) -c constraints.txt -e '.[test]'
+	@touch $@
+
+.venv/.installed-docs: .venv/.installed
+	$(INSTALL) -c constraints.txt -e '.[docs]'
+	@touch $@

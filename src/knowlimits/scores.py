@@ -1,0 +1,255 @@
+"""Uncertainty scores of the probabilities of one or more members, and their gradients with respect to the input.
+
+Every score takes ``(members, n, classes)`` probabilities, a torch tensor or a numpy array, and returns ``(n,)`` of the same
+kind in float64. Larger means less sure. Far from the data probabilities underflow, and that is what the library is about:
+so values keep their relative accuracy there without clamps or epsilons ([1, 1e-200] has `max_prob` 1e-200, not 0), and
+gradients are
+finite also where a probability is exactly 0.
+"""
+
+import copy
+import difflib
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Array = TypeVar("Array", Tensor, np.ndarray)
+
+# Below this |u| the series of phi is exact to rounding with five terms.
+_SERIES = 1e-3
+
+
+def max_prob(probs: Array, *, base: float | None = None) -> Array:
+    """One minus the largest mean probability, in [0, 1 - 1/classes] (Hendrycks and Gimpel, 2017); `base` is ignored."""
+    return _public(_max_prob, probs, None)
+
+
+def entropy(probs: Array, *, base: float | None = None) -> Array:
+    """Entropy of the mean prediction, the total uncertainty, in [0, log classes].
+
+    Args:
+        probs: ``(members, n, classes)``.
+        base: base of the logarithm; nats without it.
+    """
+    return _public(_entropy_of_mean, probs, base)
+
+
+def expected_entropy(probs: Array, *, base: float | None = None) -> Array:
+    """Mean of the members' entropies, the aleatoric uncertainty (Smith and Gal, 2018).
+
+    Args:
+        probs: ``(members, n, classes)``.
+        base: base of the logarithm; nats without it.
+    """
+    return _public(lambda p: _entropy(p).mean(0), probs, base)
+
+
+def variance(probs: Array, *, base: float | None = None) -> Array:
+    """Mean over the classes of the unbiased variance over the members; exactly 0 where they agree; `base` is ignored."""
+    return _public(_variance, probs, None)
+
+
+def mutual_information(probs: Array, *, base: float | None = None) -> Array:
+    """Entropy of the mean minus mean entropy, the epistemic uncertainty (Smith and Gal, 2018); exactly 0 where members agree.
+
+    Args:
+        probs: ``(members, n, classes)``.
+        base: base of the logarithm; nats without it.
+    """
+    return _public(_mutual_information, probs, base)
+
+
+SCORES: dict[str, Callable[..., Any]] = {
+    "max_prob": max_prob,
+    "entropy": entropy,
+    "expected_entropy": expected_entropy,
+    "variance": variance,
+    "mutual_information": mutual_information,
+    "total": entropy,
+    "aleatoric": expected_entropy,
+    "epistemic": mutual_information,
+}
+
+
+def score(probs: Array, name: str, *, base: float | None = None) -> Array:
+    """The score called `name` in `SCORES` of ``(members, n, classes)`` probabilities.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    return _named(name)(probs, base=base)
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """Softmax over the last axis, in float64."""
+    return logits.double().softmax(-1)
+
+
+def member_logits(model: Any, X: Tensor) -> Tensor:
+    """Logits ``(members, n, classes)`` of a fitted classifier of ours, a `torch.nn.Module`, or a list of these.
+
+    A module may return ``(members, n, classes)``, ``(n, classes)``, or one logit f, ``(n,)`` or ``(n, 1)``, which is the
+    two-class network (0, f).
+    """
+    if isinstance(model, list | tuple):
+        return torch.cat([member_logits(one, X) for one in model])
+    module = getattr(model, "stack_", model)
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"model must be a fitted classifier, a torch.nn.Module or a list of these. Got {type(model).__name__} instead."
+        )
+    logits = module(X)
+    if logits.ndim == 1:
+        logits = logits[:, None]
+    if logits.ndim == 2:
+        logits = logits[None]
+    if logits.ndim != 3 or logits.shape[1] != len(X):
+        raise ValueError(
+            "model must return logits of shape (members, n, classes), (n, classes), (n, 1) or (n,). "
+            f"Got {tuple(logits.shape)} for n = {len(X)} instead."
+        )
+    return nn.functional.pad(logits, (1, 0)) if logits.shape[2] == 1 else logits
+
+
+def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = None, batch_size: int = 4096) -> np.ndarray:
+    """Euclidean length of the gradient of a score with respect to every input row, ``(n,)``, by automatic differentiation.
+
+    A module is evaluated in float64 and eval mode on a copy, so that it stays as it was.
+
+    Args:
+        model: what `member_logits` takes.
+        X: inputs, `(n, d)`.
+        name: a name in `SCORES`.
+        base: base of the logarithm of entropies; nats without it.
+        batch_size: rows per backward pass.
+    """
+    function = _named(name)
+    rows = torch.tensor(np.asarray(X), dtype=torch.float64)
+    if rows.ndim != 2 or not rows.isfinite().all():
+        raise ValueError(f"X must be finite and of shape (n, features). Got shape {tuple(rows.shape)} instead.")
+    model = _evaluable(model)
+    first = model[0] if isinstance(model, list) else model
+    parameter = next(first.parameters(), rows)
+    lengths = []
+    for part in rows.to(parameter.device).split(batch_size):
+        inputs = part.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            total = function(probabilities(member_logits(model, inputs)), base=base).sum()
+            # A score that does not depend on the input (variance of one member) has gradient 0.
+            (gradient,) = torch.autograd.grad(total, inputs, allow_unused=True) if total.requires_grad else (None,)
+        gradient = torch.zeros_like(inputs) if gradient is None else gradient
+        # hypot-like scaling: squares of gradients below 1e-154 would underflow.
+        largest = gradient.abs().amax(1, keepdim=True)
+        scale = torch.where(largest > 0, largest, 1.0)
+        lengths.append(((gradient / scale).square().sum(1).sqrt() * scale[:, 0]).cpu())
+    return torch.cat(lengths).numpy()
+
+
+def _evaluable(model: Any) -> Any:
+    if isinstance(model, list | tuple):
+        return [_evaluable(one) for one in model]
+    module = getattr(model, "stack_", model)
+    if not isinstance(module, nn.Module):
+        return module
+    return copy.deepcopy(module).double().eval().requires_grad_(False)
+
+
+def _named(name: str) -> Callable[..., Any]:
+    if name in SCORES:
+        return SCORES[name]
+    close = difflib.get_close_matches(str(name), SCORES, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"score must be one of {', '.join(SCORES)}. Got {name!r} instead.{hint}")
+
+
+def _public(function: Callable[[Tensor], Tensor], probs: Array, base: float | None) -> Array:
+    """Check the arguments, compute in float64, return what was given: a tensor or an array."""
+    if base is not None and not (base > 0 and base != 1):
+        raise ValueError(f"base must be positive and not 1. Got {base!r} instead.")
+    tensor = probs if isinstance(probs, Tensor) else torch.tensor(np.asarray(probs))
+    _check(tensor)
+    value = function(tensor.double())
+    if base is not None:
+        value = value / math.log(base)
+    return value if isinstance(probs, Tensor) else value.numpy()  # type: ignore[return-value]
+
+
+def _check(probs: Tensor) -> None:
+    if probs.ndim != 3:
+        hint = " Add a member axis in front, probs[None], for a single network." if probs.ndim == 2 else ""
+        raise ValueError(f"probs must have shape (members, n, classes). Got {tuple(probs.shape)} instead.{hint}")
+    if not probs.is_floating_point():
+        raise TypeError(f"probs must be floating point. Got {probs.dtype} instead.")
+    if probs.shape[0] < 1 or probs.shape[2] < 2:
+        raise ValueError(f"probs must have a member and two classes at least. Got shape {tuple(probs.shape)} instead.")
+    values = probs.detach()
+    if not bool((values >= 0).all()) or not bool((values <= 1 + 1e-3).all()):
+        raise ValueError("probs must be probabilities in [0, 1]. Got values outside, or values that are not numbers.")
+    if values.numel() and float((values.sum(2) - 1).abs().max()) > 1e-3:
+        raise ValueError("probs must add up to 1 over the classes. Got sums that do not: pass probabilities, not logits.")
+
+
+def _mean(probs: Tensor) -> Tensor:
+    """Mean over members that equals the common value exactly where they agree."""
+    return probs[0] + (probs - probs[0]).mean(0)
+
+
+def _rest(probs: Tensor) -> tuple[Tensor, Tensor]:
+    """The index of the largest probability, and the sum of all others, which keeps its accuracy near 0."""
+    largest = probs.argmax(-1, keepdim=True)
+    return largest, probs.scatter(-1, largest, 0.0).sum(-1)
+
+
+def _max_prob(probs: Tensor) -> Tensor:
+    return _rest(probs.mean(0))[1]
+
+
+def _entropy(probs: Tensor) -> Tensor:
+    """Entropy over the last axis. The largest class enters through the others: -p log p = -p log1p(-rest)."""
+    largest, rest = _rest(probs)
+    p = probs.gather(-1, largest)[..., 0]
+    sure = rest < 0.5
+    log_p = torch.where(sure, torch.log1p(-torch.where(sure, rest, 0.0)), torch.log(torch.where(sure, 1.0, p)))
+    others = probs.scatter(-1, largest, 0.0)
+    positive = others > 0
+    # Twice `where`: the logarithm's own gradient must be finite too. p log p and its gradient through softmax tend to 0.
+    terms = torch.where(positive, others * torch.log(torch.where(positive, others, 1.0)), 0.0)
+    return -p * log_p - terms.sum(-1)
+
+
+def _entropy_of_mean(probs: Tensor) -> Tensor:
+    return _entropy(probs.mean(0))
+
+
+def _variance(probs: Tensor) -> Tensor:
+    if len(probs) == 1:
+        return torch.zeros_like(probs[0, :, 0])
+    deviation = probs - _mean(probs)
+    return (deviation.square().sum(0) / (len(probs) - 1)).mean(-1)
+
+
+def _mutual_information(probs: Tensor) -> Tensor:
+    """Mean of KL(member, mean), as a sum of terms p_mean phi(p / p_mean - 1) that are never negative."""
+    if len(probs) == 1:
+        return torch.zeros_like(probs[0, :, 0])
+    mean = probs.mean(0)
+    agree = (probs == probs[0]).all(0)
+    mean = torch.where(agree, probs[0], mean)
+    positive = mean > 0
+    u = (probs - mean) / torch.where(positive, mean, 1.0)
+    return torch.where(positive, mean * _phi(u), 0.0).sum(-1).mean(0)
+
+
+def _phi(u: Tensor) -> Tensor:
+    """(1 + u) log(1 + u) - u for u >= -1."""
+    small = u.abs() < _SERIES
+    s = torch.where(small, u, 0.0)
+    series = s * s * (1 / 2 - s * (1 / 6 - s * (1 / 12 - s * (1 / 20 - s / 30))))
+    inside = (u > -1) & ~small
+    v = torch.where(inside, u, 1.0)
+    direct = (1 + v) * torch.log1p(v) - v
+    return torch.where(small, series, torch.where(inside, direct, 1.0))

@@ -1,0 +1,12 @@
+import os
+
+import matplotlib
+import torch
+from hypothesis import settings
+
+matplotlib.use("Agg")
+# Tests run side by side; more threads than that would only get in each other's way.
+torch.set_num_threads(1)
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
