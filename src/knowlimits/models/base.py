@@ -105,7 +105,8 @@ class StackClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of every row, `(n,)`."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        best = self.predict_proba(X).argmax(1)
+        return self.classes_[best]
 
     def uncertainty(self, X: Any, score: str = "entropy", base: float | None = None) -> np.ndarray:
         """An uncertainty score of every row, `(n,)`; larger means less sure.

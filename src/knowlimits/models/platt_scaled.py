@@ -93,40 +93,45 @@ class PlattScaled(StackClassifier):
         rows = task.validation_rows if len(task.validation_rows) else self._hold_out(task, members[0].seed)
         with torch.no_grad():
             logits = unscaled(torch.tensor(task.X[rows]))[0].numpy()
+        y = task.y[rows]
+        class_weight = self._class_weight(task)
+        # Weights of single mini-batches steer the training; the scaling then sees the classes as they are.
+        weights = class_weight[y] if isinstance(class_weight, np.ndarray) else np.ones(len(y))
         if task.classes == 2:
-            slope, intercept = platt_scale(logits[:, 1], task.y[rows])
+            slope, intercept = platt_scale(logits[:, 1], y, weights)
         else:
-            slope, intercept = 1 / temperature(logits, task.y[rows]), 0.0
+            slope, intercept = 1 / temperature(logits, y, weights), 0.0
         with torch.no_grad():
             unscaled.weights[-1].mul_(slope)
             unscaled.biases[-1].mul_(slope).add_(intercept)
         return unscaled
 
 
-def platt_scale(logit: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Slope and intercept that minimise the cross-entropy of ``sigmoid(slope * logit + intercept)``.
+def platt_scale(logit: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept that minimise the weighted cross-entropy of ``sigmoid(slope * logit + intercept)``.
 
     The targets are Platt's, ``(N1 + 1) / (N1 + 2)`` and ``1 / (N0 + 2)``, which keep the optimum finite where the classes
     are separable.
     """
     positives = y.sum()
+    share = weights / weights.sum()
     target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         z = parameters[0] * logit + parameters[1]
         value = np.logaddexp(0, z) - target * z
-        delta = expit(z) - target
-        return value.mean(), np.array([(delta * logit).mean(), delta.mean()])
+        delta = share * (expit(z) - target)
+        return float(share @ value), np.array([delta @ logit, delta.sum()])
 
     slope, intercept = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x
     return float(slope), float(intercept)
 
 
-def temperature(logits: np.ndarray, y: np.ndarray) -> float:
-    """The temperature that minimises the cross-entropy of ``softmax(logits / temperature)``, within e^-10 and e^10."""
+def temperature(logits: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
+    """The temperature that minimises the weighted cross-entropy of ``softmax(logits / temperature)``, within e^-10 and e^10."""
 
     def loss(log_temperature: float) -> float:
         scaled = logits * np.exp(-log_temperature)
-        return -log_softmax(scaled, axis=1)[np.arange(len(y)), y].mean()
+        return float(-weights @ log_softmax(scaled, axis=1)[np.arange(len(y)), y])
 
     return float(np.exp(minimize_scalar(loss, bounds=(-10, 10), method="bounded", options={"xatol": 1e-9}).x))

@@ -1,0 +1,105 @@
+"""The command line: `knowlimits`.
+
+Heavy imports stay inside the commands, so that `--help` and mistakes answer at once.
+"""
+
+import difflib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+import knowlimits
+
+# Names of the published code, in its order. `half_moons.toml` has their settings; a test keeps the two together.
+MODELS = ("NN", "PlattScalingNN", "MCDropout", "BBB", "NNEnsemble", "AnchoredNNEnsemble")
+
+app = App(name="knowlimits", help="Where a neural classifier is sure of itself without reason.", version=knowlimits.__version__)
+
+
+class UsageError(Exception):
+    """Something that the person can put right; its text is all they see."""
+
+
+@app.command
+def reproduce(
+    *,
+    out: Path = Path("results"),
+    models: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    seeds: int = 20,
+    individual: bool = False,
+    device: str = "cpu",
+) -> None:
+    """Rebuild the paper's half-moons experiments: figures, tables and a summary.
+
+    Parameters
+    ----------
+    out
+        Folder for the results.
+    models
+        Models by their published names, in any case: NN, PlattScalingNN, MCDropout, BBB, NNEnsemble, AnchoredNNEnsemble.
+    seeds
+        Repetitions of data and training.
+    individual
+        Write every map alone as well.
+    device
+        Torch device to train on, such as cpu or cuda.
+    """
+    names = [_model_name(name) for name in models] or list(MODELS)
+    if seeds < 1:
+        raise UsageError(f"--seeds must be at least 1. Got {seeds} instead.")
+    _check_writable(out)
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from knowlimits.experiments.reproduce import reproduce as run
+    from knowlimits.experiments.reproduce import table_markdown
+
+    _check_device(device)
+    rows = run(out, names, seeds, individual, device)
+    print(table_markdown(rows))
+    print(f"\nFigures, tables and their explanation: {out / 'summary.md'}")
+
+
+def _model_name(name: str) -> str:
+    by_lower = {known.lower(): known for known in MODELS}
+    if name.lower() in by_lower:
+        return by_lower[name.lower()]
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    hint = f" Did you mean {by_lower[close[0]]}?" if close else ""
+    raise UsageError(f"--models: unknown model {name!r}. Accepted: {', '.join(MODELS)}.{hint}")
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise before anything is computed that could then not be kept."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".write-test-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"--out: cannot write to {folder}: {error.strerror}.") from None
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device: cannot use {device!r}: {reason}") from None
+
+
+def main() -> None:
+    """Run the command line; mistakes give one line and exit status 2, Ctrl-C exits with 130."""
+    try:
+        app(result_action="return_value")
+    except UsageError as error:
+        print(f"knowlimits: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("knowlimits: interrupted; what was finished is kept.", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,187 @@
+"""The main job: train every model, draw every figure, write every table, and a summary that puts them in order."""
+
+import csv
+import io
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import sklearn
+import torch
+from matplotlib.figure import Figure
+
+import knowlimits
+from knowlimits import plots
+from knowlimits.experiments.half_moons import METRICS, Map, draw_data, maps, measure, model_names, settings, train_models
+from knowlimits.io import write_atomically
+from knowlimits.progress import progress_bar
+
+#: Columns of the table as people read them.
+HEADINGS = {
+    "auc": "test AUC",
+    "accuracy": "accuracy",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "published_auc": "AUC as published",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model in the table: mean and standard deviation of every metric over the repetitions."""
+
+    model: str
+    mean: dict[str, float]
+    deviation: dict[str, float]
+
+
+def reproduce(
+    out: str | os.PathLike,
+    models: Sequence[str] | None = None,
+    seeds: int = 20,
+    individual: bool = False,
+    device: str = "cpu",
+    verbose: bool = True,
+) -> list[Row]:
+    """Rebuild the half-moons experiments in a folder.
+
+    Everything is written as soon as it is finished, so that an interruption leaves what was done.
+
+    Args:
+        out: folder for `figures/`, `tables/`, `summary.md` and `config.json`; made if need be.
+        models: names as in the published code, all by default.
+        seeds: repetitions of data and training; figures show the first.
+        individual: write every map alone as well.
+        device: torch device to train on.
+        verbose: show progress.
+
+    Returns:
+        The table.
+    """
+    names = list(models) if models else model_names()
+    out = Path(out)
+    for folder in (out, out / "figures", out / "tables"):
+        folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "command": f"knowlimits reproduce --models {' '.join(names)} --seeds {seeds}",
+        "models": names,
+        "seeds": list(range(seeds)),
+        "device": device,
+        "versions": {
+            "knowlimits": knowlimits.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "scikit-learn": sklearn.__version__,
+            "matplotlib": matplotlib.__version__,
+        },
+        "settings": settings(),
+    }
+    write_atomically(out / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+
+    data = [draw_data(seed) for seed in range(seeds)]
+    fitted = train_models(names, data, device, verbose)
+    rows = []
+    for name, repetitions in zip(names, fitted, strict=True):
+        values = [measure(model, d) for model, d in zip(repetitions, data, strict=True)]
+        table = {metric: np.array([v[metric] for v in values]) for metric in METRICS}
+        deviation = {metric: float(v.std(ddof=1)) if seeds > 1 else 0.0 for metric, v in table.items()}
+        rows.append(Row(name, {metric: float(v.mean()) for metric, v in table.items()}, deviation))
+    write_atomically(out / "tables" / "models.csv", _table_csv(rows).encode())
+
+    results: list[Map] = []
+    with progress_bar("score and gradient maps", len(names), verbose) as advance:
+        for name, repetitions in zip(names, fitted, strict=True):
+            results += maps(name, repetitions[0], data[0])
+            if advance:
+                advance(1)
+    _figures(out / "figures", results, data[0].X, data[0].y, individual, verbose)
+    write_atomically(out / "summary.md", _summary(rows, results, seeds, individual).encode())
+    return rows
+
+
+def _figures(folder: Path, results: Sequence[Map], X: np.ndarray, y: np.ndarray, individual: bool, verbose: bool) -> None:
+    composites = (("scores", False), ("gradients", True))
+    total = 2 + 2 * len(results) * individual
+    with progress_bar("figures", total, verbose) as advance:
+
+        def finish(figure: Figure, name: str) -> None:
+            _save_figure(figure, folder / f"{name}.png")
+            if advance:
+                advance(1)
+
+        for name, gradients in composites:
+            finish(plots.composite(results, X, y, gradients), name)
+        if not individual:
+            return
+        for name, gradients in composites:
+            for result in results:
+                alike = [r for r in results if r.score == result.score]
+                norm = plots.gradient_norm(alike) if gradients else plots.score_norm(alike)
+                finish(plots.single(result, X, y, norm, gradients), f"{result.model}-{result.score}-{name}")
+
+
+def _save_figure(figure: Figure, path: Path) -> None:
+    buffer = io.BytesIO()
+    # Without a date or a version in the file, the same figure is the same bytes.
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    plots.plt.close(figure)
+    write_atomically(path, buffer.getvalue())
+
+
+def _table_csv(rows: Sequence[Row]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["model", *(f"{metric}_{kind}" for metric in METRICS for kind in ("mean", "std"))])
+    for row in rows:
+        writer.writerow([row.model, *(f"{v[m]:.6f}" for m in METRICS for v in (row.mean, row.deviation))])
+    return buffer.getvalue()
+
+
+def table_markdown(rows: Sequence[Row]) -> str:
+    """The table of models in Markdown."""
+    lines = ["| model | " + " | ".join(HEADINGS[m] for m in METRICS) + " |", "|---|" + "---:|" * len(METRICS)]
+    for row in rows:
+        cells = [f"{row.mean[m]:.3f} ± {row.deviation[m]:.3f}" for m in METRICS]
+        lines.append(f"| {row.model} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _summary(rows: Sequence[Row], results: Sequence[Map], seeds: int, individual: bool) -> str:
+    text = f"""# The half-moons experiments of "Know Your Limits" (Ulmer and Cina, UAI 2021)
+
+Written by `knowlimits reproduce`; `config.json` has versions, seeds and every setting.
+
+## How well the models classify
+
+{table_markdown(rows)}
+
+Mean and standard deviation over {seeds} draws of the data with fresh networks, on 10,000 test points that no model has seen.
+The last column is the AUC as the published code computes it, from hard labels on the training points.
+
+## Uncertainty scores (figures 3, 5 and 6 of the paper)
+
+![Score maps](figures/scores.png)
+
+Each map is a score of the model trained on the first draw of the data; darker is less sure, and all models share the scale of a row.
+Far from the data the colours no longer change along rays: the models are as sure, or as unsure, as they will ever be.
+
+## How the scores change
+
+![Gradient maps](figures/gradients.png)
+
+Each map is the length of the score's gradient with respect to the input, in a logarithmic scale of six decades that a row shares.
+It falls towards zero away from the decision boundaries, and the edges of the network's linear regions show as kinks.
+"""
+    if individual:
+        text += "\n## Every map alone\n"
+        for r in results:
+            for kind in ("scores", "gradients"):
+                text += f"\n- [{r.model}, {r.score}, {kind}](figures/{r.model}-{r.score}-{kind}.png)"
+        text += "\n"
+    return text

@@ -1,0 +1,123 @@
+"""Fitted classifiers as files: safetensors with a JSON header, never pickle."""
+
+import inspect
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+
+from knowlimits import models
+from knowlimits.networks import Stack
+
+_VERSION = 1
+_KEY = "knowlimits"
+_CLASSES = {name: getattr(models, name) for name in models.__all__ if inspect.isclass(getattr(models, name))}
+
+
+def write_atomically(path: str | os.PathLike, content: bytes) -> None:
+    """Write to a temporary file beside `path` and rename it, so that `path` is never half written."""
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        # mkstemp makes files that only their owner can read.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def save(model: models.StackClassifier, path: str | os.PathLike) -> None:
+    """Write a fitted classifier to a safetensors file; `load` reads it back.
+
+    Raises:
+        TypeError: if `model` is not a fitted classifier of this library, or a parameter or label has no form in JSON.
+        OSError: if the file cannot be written.
+    """
+    name = type(model).__name__
+    if _CLASSES.get(name) is not type(model) or not hasattr(model, "stack_"):
+        raise TypeError(f"model must be a fitted classifier of knowlimits. Got {model!r} instead.")
+    parameters = model.get_params(deep=False)
+    if isinstance(parameters["random_state"], np.random.RandomState):
+        # Its state is spent; what it led to is in the weights.
+        parameters["random_state"] = None
+    if isinstance(parameters["class_weight"], dict):
+        parameters["class_weight"] = {"pairs": [[_plain(k), _plain(v)] for k, v in parameters["class_weight"].items()]}
+    header = {
+        "version": _VERSION,
+        "class": name,
+        "parameters": {key: _plain(value) for key, value in parameters.items()},
+        "classes": [_plain(label) for label in model.classes_],
+        "classes_dtype": "object" if model.classes_.dtype == object else model.classes_.dtype.str,
+        "feature_names": list(getattr(model, "feature_names_in_", [])) or None,
+        "n_epochs": model.n_epochs_.tolist(),
+        "validation_loss": model.validation_loss_,
+    }
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.stack_.state_dict().items()}
+    write_atomically(path, to_bytes(tensors, metadata={_KEY: json.dumps(header)}))
+
+
+def load(path: str | os.PathLike, device: str = "cpu") -> Any:
+    """Read a classifier that `save` wrote.
+
+    Raises:
+        ValueError: if the file is foreign, truncated or of a newer format.
+        OSError: if it cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    try:
+        with safe_open(path, framework="pt", device=device) as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a complete safetensors file: {error}") from None
+    if _KEY not in metadata:
+        raise ValueError(f"{path} was not written by knowlimits.save: its header has no entry {_KEY!r}.")
+    try:
+        header = json.loads(metadata[_KEY])
+        version = header["version"]
+        if version > _VERSION:
+            raise ValueError(f"{path} has format {version}. This version reads up to {_VERSION}: install a newer knowlimits.")
+        parameters = header["parameters"]
+        if isinstance(parameters["class_weight"], dict):
+            parameters["class_weight"] = dict(map(tuple, parameters["class_weight"]["pairs"]))
+        if isinstance(parameters["hidden_sizes"], list):
+            parameters["hidden_sizes"] = tuple(parameters["hidden_sizes"])
+        model = _CLASSES[header["class"]](**{**parameters, "device": device})
+        layers = range(len(tensors) // 2)
+        model.stack_ = Stack([tensors[f"weights.{i}"] for i in layers], [tensors[f"biases.{i}"] for i in layers])
+        model.classes_ = np.array(header["classes"], dtype=header["classes_dtype"])
+        model.n_features_in_ = model.stack_.n_features
+        if header["feature_names"]:
+            model.feature_names_in_ = np.array(header["feature_names"], dtype=object)
+        model.n_epochs_ = np.array(header["n_epochs"])
+        model.validation_loss_ = header["validation_loss"]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} has a damaged header: {error!r}") from None
+    return model
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; numpy's numbers become Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"cannot be saved: {value!r}. Parameters and labels must be numbers, strings, truth values or None.")

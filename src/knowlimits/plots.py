@@ -1,0 +1,107 @@
+"""Every figure, each a function from results to matplotlib axes."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+
+from knowlimits.experiments.half_moons import Map
+
+#: Names of scores as axes show them.
+TITLES = {
+    "entropy": "entropy (bits)",
+    "max_prob": "1 - max probability",
+    "variance": "class variance",
+    "mutual_information": "mutual information (bits)",
+    "expected_entropy": "expected entropy (bits)",
+}
+# Okabe and Ito's orange and blue, told apart by colour-blind eyes, with unlike markers for print without colour.
+_CLASSES = (("#E69F00", "o"), ("#0072B2", "^"))
+# The colours of gradients span this many decades below the largest value of their scale.
+_DECADES = 6
+
+
+def scatter(ax: Axes, X: np.ndarray, y: np.ndarray, size: float = 6) -> None:
+    """Draw points of two classes on top of a map, in the two colours and markers of all figures."""
+    for label, (colour, marker) in enumerate(_CLASSES):
+        rows = y == label
+        ax.scatter(*X[rows].T, s=size, c=colour, marker=marker, edgecolors="black", linewidths=0.25, alpha=0.7)
+
+
+def score_map(ax: Axes, result: Map, norm: Normalize) -> ScalarMappable:
+    """Draw a score on its grid."""
+    return _image(ax, result.values, result.extent, norm, "Purples", result.auc)
+
+
+def gradient_map(ax: Axes, result: Map, norm: Normalize) -> ScalarMappable:
+    """Draw the length of a score's gradient on its grid, in a logarithmic scale; below the scale is the palest colour."""
+    return _image(ax, result.gradients, result.gradient_extent, norm, "viridis", result.auc)
+
+
+def _image(
+    ax: Axes, values: np.ndarray, extent: tuple[float, float, float, float], norm: Normalize, cmap: str, auc: float
+) -> ScalarMappable:
+    shown = np.maximum(values, norm.vmin) if isinstance(norm, LogNorm) else values
+    image = ax.imshow(shown, origin="lower", extent=extent, norm=norm, cmap=cmap, aspect="auto", interpolation="nearest")
+    ax.text(
+        0.03,
+        0.03,
+        f"AUC {auc:.3f}",
+        transform=ax.transAxes,
+        fontsize=8,
+        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5},
+    )
+    ax.set(xticks=[], yticks=[])
+    return image
+
+
+def score_norm(results: Sequence[Map]) -> Normalize:
+    """One colour scale from 0 to the largest value among the maps of a score."""
+    return Normalize(0, max(float(r.values.max()) for r in results) or 1.0)
+
+
+def gradient_norm(results: Sequence[Map]) -> Normalize:
+    """One logarithmic colour scale for the gradients of a score, six decades up to the largest."""
+    top = max(float(r.gradients.max()) for r in results) or 1.0
+    return LogNorm(top * 10.0**-_DECADES, top)
+
+
+def composite(results: Sequence[Map], X: np.ndarray, y: np.ndarray, gradients: bool = False) -> Figure:
+    """All maps of the paper in one figure: a row per score, a column per model, one colour scale per score."""
+    names = list(dict.fromkeys(r.model for r in results))
+    rows = list(dict.fromkeys(r.score for r in results))
+    shape = (len(rows), len(names))
+    figure, axes = plt.subplots(*shape, figsize=(2.3 * shape[1] + 1.2, 2.1 * shape[0]), squeeze=False, layout="constrained")
+    for ax in axes.flat:
+        ax.set_visible(False)
+    for row, score in zip(axes, rows, strict=True):
+        chosen = [r for r in results if r.score == score]
+        norm = gradient_norm(chosen) if gradients else score_norm(chosen)
+        draw = gradient_map if gradients else score_map
+        image = None
+        for result in chosen:
+            ax = row[names.index(result.model)]
+            ax.set_visible(True)
+            image = draw(ax, result, norm)
+            scatter(ax, X, y, size=3)
+            ax.set_title(result.model, fontsize=9)
+        label = f"gradient of\n{TITLES[score]}" if gradients else TITLES[score]
+        bar = figure.colorbar(image, ax=row.tolist(), pad=0.01, fraction=0.03, extend="min" if gradients else "neither")
+        bar.set_label(label, fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def single(result: Map, X: np.ndarray, y: np.ndarray, norm: Normalize, gradients: bool = False) -> Figure:
+    """One map alone, with its colour bar."""
+    figure, ax = plt.subplots(figsize=(5, 4), layout="constrained")
+    image = (gradient_map if gradients else score_map)(ax, result, norm)
+    scatter(ax, X, y, size=12)
+    title = TITLES[result.score]
+    ax.set_title(f"{result.model}: {'gradient of ' if gradients else ''}{title}", fontsize=10)
+    figure.colorbar(image, ax=ax, extend="min" if gradients else "neither")
+    return figure
