@@ -34,18 +34,21 @@ def scatter(ax: Axes, X: np.ndarray, y: np.ndarray, size: float = 6) -> None:
 
 def score_map(ax: Axes, result: Map, norm: Normalize) -> ScalarMappable:
     """Draw a score on its grid."""
-    return _image(ax, result.values, result.extent, norm, "Purples", result.auc)
+    return _image(ax, result.values, result.extent, norm, _COLOURS[score_map], result.auc)
 
 
 def gradient_map(ax: Axes, result: Map, norm: Normalize) -> ScalarMappable:
     """Draw the length of a score's gradient on its grid, in a logarithmic scale; below the scale is the palest colour."""
-    return _image(ax, result.gradients, result.gradient_extent, norm, "viridis", result.auc)
+    return _image(ax, result.gradients, result.gradient_extent, norm, _COLOURS[gradient_map], result.auc)
+
+
+_COLOURS = {score_map: "Purples", gradient_map: "viridis"}
 
 
 def _image(
     ax: Axes, values: np.ndarray, extent: tuple[float, float, float, float], norm: Normalize, cmap: str, auc: float
 ) -> ScalarMappable:
-    shown = np.maximum(values, norm.vmin) if isinstance(norm, LogNorm) else values
+    shown = np.maximum(values, norm.vmin or 0.0)
     image = ax.imshow(shown, origin="lower", extent=extent, norm=norm, cmap=cmap, aspect="auto", interpolation="nearest")
     ax.text(
         0.03,
@@ -82,15 +85,20 @@ def composite(results: Sequence[Map], X: np.ndarray, y: np.ndarray, gradients: b
         chosen = [r for r in results if r.score == score]
         norm = gradient_norm(chosen) if gradients else score_norm(chosen)
         draw = gradient_map if gradients else score_map
-        image = None
         for result in chosen:
             ax = row[names.index(result.model)]
             ax.set_visible(True)
-            image = draw(ax, result, norm)
+            draw(ax, result, norm)
             scatter(ax, X, y, size=3)
             ax.set_title(result.model, fontsize=9)
         label = f"gradient of\n{TITLES[score]}" if gradients else TITLES[score]
-        bar = figure.colorbar(image, ax=row.tolist(), pad=0.01, fraction=0.03, extend="min" if gradients else "neither")
+        bar = figure.colorbar(
+            ScalarMappable(norm, _COLOURS[draw]),
+            ax=row.tolist(),
+            pad=0.01,
+            fraction=0.03,
+            extend="min" if gradients else "neither",
+        )
         bar.set_label(label, fontsize=8)
         bar.ax.tick_params(labelsize=7)
     return figure

@@ -97,12 +97,7 @@ def member_logits(model: Any, X: Tensor) -> Tensor:
     """
     if isinstance(model, list | tuple):
         return torch.cat([member_logits(one, X) for one in model])
-    module = getattr(model, "stack_", model)
-    if not isinstance(module, nn.Module):
-        raise TypeError(
-            f"model must be a fitted classifier, a torch.nn.Module or a list of these. Got {type(model).__name__} instead."
-        )
-    logits = module(X)
+    logits = _module(model)(X)
     if logits.ndim == 1:
         logits = logits[:, None]
     if logits.ndim == 2:
@@ -152,10 +147,16 @@ def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = No
 def _evaluable(model: Any) -> Any:
     if isinstance(model, list | tuple):
         return [_evaluable(one) for one in model]
+    return copy.deepcopy(_module(model)).double().eval().requires_grad_(False)
+
+
+def _module(model: Any) -> nn.Module:
     module = getattr(model, "stack_", model)
     if not isinstance(module, nn.Module):
-        return module
-    return copy.deepcopy(module).double().eval().requires_grad_(False)
+        raise TypeError(
+            f"model must be a fitted classifier, a torch.nn.Module or a list of these. Got {type(model).__name__} instead."
+        )
+    return module
 
 
 def _named(name: str) -> Callable[..., Any]:

@@ -71,9 +71,14 @@ def model_names() -> list[str]:
 def draw_data(seed: int) -> Data:
     """The half-moons of one repetition."""
     data = settings()["data"]
-    X, y = make_moons(data["points"], noise=data["noise"], random_state=seed)
+
+    def moons(points: int, random_state: int) -> tuple[np.ndarray, np.ndarray]:
+        X, y = make_moons(points, noise=data["noise"], random_state=random_state)
+        return np.asarray(X), np.asarray(y)
+
+    X, y = moons(data["points"], seed)
     # Test points hang on the seed too, but are no continuation of the training points' random numbers.
-    X_test, y_test = make_moons(data["test"], noise=data["noise"], random_state=seed + 2**31)
+    X_test, y_test = moons(data["test"], seed + 2**31)
     n = data["train"]
     return Data(X[:n], y[:n], X[n:], y[n:], X_test, y_test)
 

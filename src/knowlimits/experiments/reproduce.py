@@ -168,15 +168,15 @@ The last column is the AUC as the published code computes it, from hard labels o
 
 ![Score maps](figures/scores.png)
 
-Each map is a score of the model trained on the first draw of the data; darker is less sure, and all models share the scale of a row.
-Far from the data the colours no longer change along rays: the models are as sure, or as unsure, as they will ever be.
+Each map is a score of the model trained on the first draw of the data; darker is less sure, and all models share the scale of
+a row. Far from the data the colours no longer change along rays: the models are as sure, or as unsure, as they will ever be.
 
 ## How the scores change
 
 ![Gradient maps](figures/gradients.png)
 
-Each map is the length of the score's gradient with respect to the input, in a logarithmic scale of six decades that a row shares.
-It falls towards zero away from the decision boundaries, and the edges of the network's linear regions show as kinks.
+Each map is the length of the score's gradient with respect to the input, in a logarithmic scale of six decades that a row
+shares. It falls towards zero away from the decision boundaries, and the edges of the network's linear regions show as kinks.
 """
     if individual:
         text += "\n## Every map alone\n"

@@ -7,7 +7,7 @@ between is `fit_together`, which trains the networks of any number of classifier
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +71,7 @@ class StackClassifier(ClassifierMixin, BaseEstimator):
     device: str
     verbose: bool
 
-    def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> "StackClassifier":
         """Train on `X` and `y`.
 
         Args:
@@ -165,8 +165,10 @@ class StackClassifier(ClassifierMixin, BaseEstimator):
         return Task(X, y, rows, validation_rows, len(self.classes_), random)
 
     def _class_weight(self, task: Task) -> np.ndarray | str | None:
-        if self.class_weight is None or self.class_weight == "batch":
-            return self.class_weight
+        if self.class_weight is None:
+            return None
+        if self.class_weight == "batch":
+            return "batch"
         return compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[task.y[task.rows]])
 
     def _member(self, task: Task, seed: int) -> Member:

@@ -18,8 +18,9 @@ def check_real(name: str, value: Any, low: float, high: float = float("inf"), bo
     accepted = f"{name} must be a number in {bounds[0]}{low}, {high}{bounds[1]}. Got {value!r} instead."
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(accepted)
-    above = value >= low if bounds[0] == "[" else value > low
-    below = value <= high if bounds[1] == "]" else value < high
+    number = float(value)
+    above = number >= low if bounds[0] == "[" else number > low
+    below = number <= high if bounds[1] == "]" else number < high
     if not (above and below):
         raise ValueError(accepted)
 

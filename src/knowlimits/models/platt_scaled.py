@@ -7,6 +7,7 @@ temperature scaling (Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -134,4 +135,5 @@ def temperature(logits: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float
         scaled = logits * np.exp(-log_temperature)
         return float(-weights @ log_softmax(scaled, axis=1)[np.arange(len(y)), y])
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-10, 10), method="bounded", options={"xatol": 1e-9}).x))
+    result: Any = minimize_scalar(loss, bounds=(-10, 10), method="bounded", options={"xatol": 1e-9})
+    return float(np.exp(result.x))

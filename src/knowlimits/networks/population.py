@@ -72,8 +72,8 @@ def train(
     device = torch.device(device)
     # One column more, always 1: its weight is the bias.
     inputs = torch.ones(len(X), X.shape[1] + 1, device=device)
-    inputs[:, :-1] = torch.as_tensor(X, dtype=torch.float32)
-    targets = torch.as_tensor(y, dtype=torch.int64).to(device)
+    inputs[:, :-1] = torch.tensor(X, dtype=torch.float32)
+    targets = torch.tensor(y, dtype=torch.int64, device=device)
     results: dict[int, Trained] = {}
     with torch.no_grad():
         for block in _blocks(members):

@@ -1,0 +1,74 @@
+"""The scores in extended precision, straight from their definitions, and central differences of them."""
+
+import mpmath
+from mpmath import mpf
+
+DIGITS = 700  # softmax of logits hundreds apart, and differences of their entropies
+
+
+def score(probs, name):
+    """A score of (members, classes) probabilities, which are first made to add up to 1 exactly."""
+    with mpmath.workdps(DIGITS):
+        rows = [[mpf(float(p)) for p in row] for row in probs]
+        return _score([[p / sum(row) for p in row] for row in rows], name)
+
+
+def _score(rows, name):
+    members, classes = len(rows), len(rows[0])
+    mean = [sum(row[c] for row in rows) / members for c in range(classes)]
+    if name == "max_prob":
+        return 1 - max(mean)
+    if name == "entropy":
+        return _entropy(mean)
+    if name == "expected_entropy":
+        return sum(map(_entropy, rows)) / members
+    if name == "mutual_information":
+        return _entropy(mean) - sum(map(_entropy, rows)) / members
+    if name == "variance":
+        if members == 1:
+            return mpf(0)
+        return sum((row[c] - mean[c]) ** 2 for row in rows for c in range(classes)) / (members - 1) / classes
+    raise KeyError(name)
+
+
+def _entropy(p):
+    return -sum((x * mpmath.log(x) for x in p if x > 0), mpf(0))
+
+
+def published_mutual_information(probs):
+    """What the published code computes, in bits: the entropy over members of the mean over classes, minus mean entropy."""
+    with mpmath.workdps(50):
+        mean = [sum(mpf(float(p)) for p in row) / len(row) for row in probs]
+        entropies = [_entropy([mpf(float(p)) for p in row]) for row in probs]
+        return (_entropy(mean) - sum(entropies) / len(probs)) / mpmath.log(2)
+
+
+def gradient_length(weights, biases, x, name):
+    """Length of a score's gradient at `x` for ReLU networks given as tensors (members, out, in), by central differences."""
+    with mpmath.workdps(DIGITS):
+        step = mpf(10) ** -60
+        total = mpf(0)
+        for axis in range(len(x)):
+            ends = []
+            for sign in (1, -1):
+                point = [mpf(float(v)) + (sign * step if i == axis else 0) for i, v in enumerate(x)]
+                ends.append(_score(_probabilities(weights, biases, point), name))
+            total += ((ends[0] - ends[1]) / (2 * step)) ** 2
+        return mpmath.sqrt(total)
+
+
+def _probabilities(weights, biases, point):
+    rows = []
+    for m in range(len(weights[0])):
+        hidden = point
+        for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+            hidden = [
+                sum(mpf(float(w)) * h for w, h in zip(row, hidden, strict=True)) + mpf(float(b))
+                for row, b in zip(weight[m], bias[m], strict=True)
+            ]
+            if layer < len(weights) - 1:
+                hidden = [max(h, mpf(0)) for h in hidden]
+        top = max(hidden)
+        exponentials = [mpmath.exp(h - top) for h in hidden]
+        rows.append([e / sum(exponentials) for e in exponentials])
+    return rows

@@ -1,0 +1,68 @@
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from knowlimits import cli
+from knowlimits.experiments import half_moons
+
+
+def run(*arguments):
+    command = [sys.executable, "-c", "from knowlimits.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_settings_are_the_published_ones():
+    assert tuple(half_moons.model_names()) == cli.MODELS
+    assert sum(len(m["scores"]) for m in half_moons.settings()["models"].values()) == 16
+    bbb = half_moons.build("BBB", 0)
+    assert (bbb.posterior_rho, bbb.beta, bbb.batch_size, bbb.patience) == (-7.649002, 0.102995, 64, 5)
+
+
+def test_grids_are_half_open():
+    points, shape = half_moons.grid(half_moons.settings()["grid"]["scores"])
+    assert shape == (65, 80)
+    np.testing.assert_allclose([points[0], points[-1]], [[-3.5, -3.0], [4.4, 3.4]])
+    assert half_moons.grid(half_moons.settings()["grid"]["gradients"])[1] == (105, 120)
+
+
+def test_reproduce_through_the_command_line(tmp_path):
+    arguments = ["reproduce", "--models", "nn", "mcdropout", "--seeds", "2", "--individual", "--out"]
+    first, second = run(*arguments, tmp_path / "a"), run(*arguments, tmp_path / "b")
+    assert first.returncode == second.returncode == 0, first.stderr
+    assert "| MCDropout |" in first.stdout
+    files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
+    assert len([f for f in files if f.suffix == ".png"]) == 2 + 2 * 5
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+    with (tmp_path / "a" / "tables" / "models.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["model"] for row in rows] == ["NN", "MCDropout"]
+    assert all(0.9 < float(row["auc_mean"]) < 1 for row in rows)
+    assert json.loads((tmp_path / "a" / "config.json").read_text())["seeds"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--models", "NNEnsembel"], "Did you mean NNEnsemble?"),
+        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--out", "/proc/nowhere"], "cannot write to /proc/nowhere"),
+        (["--device", "quantum"], "cannot use 'quantum'"),
+    ],
+)
+def test_mistakes_get_one_line_and_status_2(arguments, message, tmp_path):
+    result = run("reproduce", *(["--out", tmp_path] if "--out" not in arguments else []), *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_version_and_help_do_not_import_torch():
+    code = "import sys; from knowlimits.cli import app; app(['--help'], result_action='return_value'); "
+    code += "assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+    assert run("--version").stdout.strip() == "0.1.0"
