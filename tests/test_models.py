@@ -71,7 +71,8 @@ def test_save_and_load(model, labels, tmp_path):
     kl.save(model, tmp_path / "model.safetensors")
     loaded = kl.load(tmp_path / "model.safetensors")
     assert loaded.get_params() == model.get_params()
-    np.testing.assert_array_equal(loaded.predict_members(X_val), model.predict_members(X_val))
+    assert all(torch.equal(a, b) for a, b in zip(loaded.stack_.parameters(), model.stack_.parameters(), strict=True))
+    np.testing.assert_allclose(loaded.predict_members(X_val), model.predict_members(X_val), rtol=1e-12)
     np.testing.assert_array_equal(loaded.predict(X_val), model.predict(X_val))
     assert list(tmp_path.iterdir()) == [tmp_path / "model.safetensors"]
 

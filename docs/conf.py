@@ -1,0 +1,4 @@
+project = "know-your-limits"
+extensions = ["myst_parser"]
+html_theme = "furo"
+exclude_patterns = ["_build"]
