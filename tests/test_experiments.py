@@ -35,7 +35,7 @@ def test_reproduce_through_the_command_line(tmp_path):
     assert first.returncode == second.returncode == 0, first.stderr
     assert "| MCDropout |" in first.stdout
     files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
-    assert len([f for f in files if f.suffix == ".png"]) == 2 + 2 * 5
+    assert len([f for f in files if f.suffix == ".png"]) == 3 + 2 * 5
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
     with (tmp_path / "a" / "tables" / "models.csv").open() as file:
@@ -43,6 +43,27 @@ def test_reproduce_through_the_command_line(tmp_path):
     assert [row["model"] for row in rows] == ["NN", "MCDropout"]
     assert all(0.9 < float(row["auc_mean"]) < 1 for row in rows)
     assert json.loads((tmp_path / "a" / "config.json").read_text())["seeds"] == [0, 1]
+
+
+def test_an_interruption_leaves_what_was_finished(tmp_path):
+    # Ctrl-C while the maps are computed: the table is there already, whole, and no half-written file is.
+    code = """
+import knowlimits.experiments.reproduce as module
+def maps(*arguments):
+    raise KeyboardInterrupt
+module.maps = maps
+from knowlimits.cli import main
+main()
+"""
+    arguments = ["reproduce", "--models", "nn", "--seeds", "1", "--out", str(tmp_path)]
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert result.returncode == 130
+    assert "what was finished is kept" in result.stderr
+    assert "Traceback" not in result.stderr
+    files = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert files == {"config.json", "tables/models.csv"}
+    with (tmp_path / "tables" / "models.csv").open() as file:
+        assert [row["model"] for row in csv.DictReader(file)] == ["NN"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,13 @@ import knowlimits
 # Names of the published code, in its order. `half_moons.toml` has their settings; a test keeps the two together.
 MODELS = ("NN", "PlattScalingNN", "MCDropout", "BBB", "NNEnsemble", "AnchoredNNEnsemble")
 
-app = App(name="knowlimits", help="Where a neural classifier is sure of itself without reason.", version=knowlimits.__version__)
+app = App(
+    name="knowlimits",
+    help="Where a neural classifier is sure of itself without reason.",
+    version=knowlimits.__version__,
+    # `main` says what an interruption leaves.
+    suppress_keyboard_interrupt=False,
+)
 
 
 class UsageError(Exception):

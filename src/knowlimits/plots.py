@@ -104,6 +104,21 @@ def composite(results: Sequence[Map], X: np.ndarray, y: np.ndarray, gradients: b
     return figure
 
 
+def beside(result: Map, X: np.ndarray, y: np.ndarray) -> Figure:
+    """A score's map and the map of its gradient's length side by side."""
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained")
+    panels = (
+        (score_map, score_norm([result]), "{}", "neither"),
+        (gradient_map, gradient_norm([result]), "length of its gradient", "min"),
+    )
+    for ax, (draw, norm, title, extend) in zip(axes, panels, strict=True):
+        image = draw(ax, result, norm)
+        scatter(ax, X, y, size=8)
+        ax.set_title(title.format(f"{result.model}: {TITLES[result.score]}"), fontsize=10)
+        figure.colorbar(image, ax=ax, extend=extend)
+    return figure
+
+
 def single(result: Map, X: np.ndarray, y: np.ndarray, norm: Normalize, gradients: bool = False) -> Figure:
     """One map alone, with its colour bar."""
     figure, ax = plt.subplots(figsize=(5, 4), layout="constrained")

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 import knowlimits
 from knowlimits import plots
+from knowlimits.experiments.departures import Departure, measure_departures
 from knowlimits.experiments.half_moons import METRICS, Map, draw_data, maps, measure, model_names, settings, train_models
 from knowlimits.io import write_atomically
 from knowlimits.progress import progress_bar
@@ -29,6 +30,9 @@ HEADINGS = {
     "brier": "Brier score",
     "published_auc": "AUC as published",
 }
+
+# The departures from the published code are measured on so many draws of the data, at most.
+_DEPARTURE_DRAWS = 5
 
 
 @dataclass(frozen=True)
@@ -101,13 +105,18 @@ def reproduce(
             if advance:
                 advance(1)
     _figures(out / "figures", results, data[0].X, data[0].y, individual, verbose)
-    write_atomically(out / "summary.md", _summary(rows, results, seeds, individual).encode())
+    draws = min(seeds, _DEPARTURE_DRAWS)
+    write_atomically(out / "summary.md", _summary(rows, results, [], seeds, draws, individual).encode())
+
+    departures = measure_departures(data[:draws], names, verbose)
+    write_atomically(out / "tables" / "departures.csv", _departures_csv(departures).encode())
+    write_atomically(out / "summary.md", _summary(rows, results, departures, seeds, draws, individual).encode())
     return rows
 
 
 def _figures(folder: Path, results: Sequence[Map], X: np.ndarray, y: np.ndarray, individual: bool, verbose: bool) -> None:
     composites = (("scores", False), ("gradients", True))
-    total = 2 + 2 * len(results) * individual
+    total = 3 + 2 * len(results) * individual
     with progress_bar("figures", total, verbose) as advance:
 
         def finish(figure: Figure, name: str) -> None:
@@ -115,6 +124,7 @@ def _figures(folder: Path, results: Sequence[Map], X: np.ndarray, y: np.ndarray,
             if advance:
                 advance(1)
 
+        finish(plots.beside(results[0], X, y), "first")
         for name, gradients in composites:
             finish(plots.composite(results, X, y, gradients), name)
         if not individual:
@@ -143,6 +153,23 @@ def _table_csv(rows: Sequence[Row]) -> str:
     return buffer.getvalue()
 
 
+def _departures_csv(departures: Sequence[Departure]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["number", "departure", "measure", "published", "ours"])
+    for d in departures:
+        writer.writerow([d.number, d.title, d.measure, f"{d.published:.6g}", f"{d.ours:.6g}"])
+    return buffer.getvalue()
+
+
+def _departures_markdown(departures: Sequence[Departure]) -> str:
+    lines = ["| | the published code | measured | published | ours |", "|---:|---|---|---:|---:|"]
+    for before, d in zip([None, *departures], departures, strict=False):
+        number, title = ("", "") if before and before.number == d.number else (str(d.number), d.title)
+        lines.append(f"| {number} | {title} | {d.measure} | {d.published:.3g} | {d.ours:.3g} |")
+    return "\n".join(lines)
+
+
 def table_markdown(rows: Sequence[Row]) -> str:
     """The table of models in Markdown."""
     lines = ["| model | " + " | ".join(HEADINGS[m] for m in METRICS) + " |", "|---|" + "---:|" * len(METRICS)]
@@ -152,7 +179,9 @@ def table_markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _summary(rows: Sequence[Row], results: Sequence[Map], seeds: int, individual: bool) -> str:
+def _summary(
+    rows: Sequence[Row], results: Sequence[Map], departures: Sequence[Departure], seeds: int, draws: int, individual: bool
+) -> str:
     text = f"""# The half-moons experiments of "Know Your Limits" (Ulmer and Cina, UAI 2021)
 
 Written by `knowlimits reproduce`; `config.json` has versions, seeds and every setting.
@@ -163,6 +192,13 @@ Written by `knowlimits reproduce`; `config.json` has versions, seeds and every s
 
 Mean and standard deviation over {seeds} draws of the data with fresh networks, on 10,000 test points that no model has seen.
 The last column is the AUC as the published code computes it, from hard labels on the training points.
+
+## A score and how it changes
+
+![A score map beside its gradient](figures/first.png)
+
+On the left the {results[0].score} of {results[0].model} around the training data, on the right the length of its gradient with
+respect to the input. Far from the data the score keeps its value along a ray, and the gradient dies out.
 
 ## Uncertainty scores (figures 3, 5 and 6 of the paper)
 
@@ -177,6 +213,15 @@ a row. Far from the data the colours no longer change along rays: the models are
 
 Each map is the length of the score's gradient with respect to the input, in a logarithmic scale of six decades that a row
 shares. It falls towards zero away from the decision boundaries, and the edges of the network's linear regions show as kinks.
+"""
+    if departures:
+        text += f"""
+## Where the published code does otherwise
+
+{_departures_markdown(departures)}
+
+Each row is the published behaviour beside ours on the same data, the mean over {draws} draws. What each number stands for,
+and what the papers ask for, is in the list at the head of `knowlimits/experiments/departures.py`.
 """
     if individual:
         text += "\n## Every map alone\n"
