@@ -13,7 +13,20 @@ import knowlimits as kl
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "knowlimits"
 # From the bottom to the top; a module imports from its own layer or from below.
-LAYERS = ("progress", "networks", "scores", "models", "io", "experiments", "plots", "cli")
+LAYERS = (
+    "progress",
+    "networks",
+    "adapt",
+    "scores",
+    "models",
+    "io",
+    "piecewise",
+    "farfield",
+    "testing",
+    "experiments",
+    "plots",
+    "cli",
+)
 
 
 @pytest.mark.parametrize("name", kl.__all__)

@@ -13,10 +13,13 @@ _HOMES = {
     "AnchoredEnsemble": "knowlimits.models",
     "BayesByBackprop": "knowlimits.models",
     "Ensemble": "knowlimits.models",
+    "FarField": "knowlimits.farfield",
     "MCDropout": "knowlimits.models",
     "NeuralNetwork": "knowlimits.models",
     "PlattScaled": "knowlimits.models",
     "Stack": "knowlimits.networks",
+    "UnsupportedOperation": "knowlimits.piecewise",
+    "far_field": "knowlimits.farfield",
     "fit_together": "knowlimits.models",
     "load": "knowlimits.io",
     "plots": "knowlimits.plots",
@@ -28,6 +31,7 @@ __all__ = list(_HOMES)
 
 if TYPE_CHECKING:
     from knowlimits import plots, scores
+    from knowlimits.farfield import FarField, far_field
     from knowlimits.io import load, save
     from knowlimits.models import (
         AnchoredEnsemble,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
         fit_together,
     )
     from knowlimits.networks import Stack
+    from knowlimits.piecewise import UnsupportedOperation
 
 
 def __getattr__(name: str) -> Any:

@@ -66,7 +66,10 @@ class Stack(nn.Module):
 
     def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "members n classes"]:
         """Logits of every member at every row of `x`."""
-        hidden = x.expand(self.members, -1, -1)
+        return self.forward_members(x.expand(self.members, -1, -1))
+
+    def forward_members(self, hidden: Float[Tensor, "members n d"]) -> Float[Tensor, "members n classes"]:
+        """Logits of every member at rows of its own."""
         last = len(self.weights) - 1
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             hidden = torch.baddbmm(bias.unsqueeze(1), hidden, weight.transpose(1, 2))

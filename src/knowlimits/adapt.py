@@ -1,0 +1,141 @@
+"""What counts as a model: everything that becomes a list of torch modules in float64.
+
+The modules are copies, so that a person's model stays as it was, and the copies keep its train or eval mode.
+"""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+ACCEPTED = (
+    "a fitted classifier of knowlimits, a torch.nn.Module, a torch.export program, a fitted scikit-learn MLPClassifier, "
+    "a Pipeline of affine steps that ends in one of these, or a list of any of them"
+)
+
+
+def as_modules(model: Any) -> list[nn.Module]:
+    """The members of a model as modules in float64, copies without gradients.
+
+    A `Stack` stays one module. Every module maps ``(n, ...)`` inputs to ``(members, n, classes)``, ``(n, classes)``, ``(n, 1)``
+    or ``(n,)`` outputs.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    if isinstance(model, list | tuple | nn.ModuleList):
+        if not len(model):
+            raise ValueError("model must have a member at least. Got an empty list instead.")
+        return [module for one in model for module in as_modules(one)]
+    module = _as_module(model)
+    return [copy.deepcopy(module).double().requires_grad_(False)]
+
+
+def _as_module(model: Any) -> nn.Module:
+    model = getattr(model, "stack_", model)
+    if isinstance(model, nn.Module):
+        return model
+    if isinstance(model, torch.export.ExportedProgram):
+        return model.module()
+    kinds = {kind.__name__ for kind in type(model).__mro__ if kind.__module__.startswith("sklearn.")}
+    if "Pipeline" in kinds:
+        return _from_pipeline(model)
+    if "MLPClassifier" in kinds:
+        return _from_mlp(model)
+    raise TypeError(f"model must be {ACCEPTED}. Got {type(model).__name__} instead.")
+
+
+def logits_of(output: Tensor, n: int, probabilities: bool = False) -> Tensor:
+    """Outputs of a module as ``(members, n, classes)``; one logit f becomes (0, f), one probability p becomes (1 - p, p)."""
+    shape = tuple(output.shape)
+    if output.ndim == 1:
+        output = output[:, None]
+    if output.ndim == 2:
+        output = output[None]
+    if output.ndim != 3 or output.shape[1] != n:
+        raise ValueError(
+            "model must return logits of shape (members, n, classes), (n, classes), (n, 1) or (n,). "
+            f"Got {shape} for n = {n} instead."
+        )
+    if output.shape[2] > 1:
+        return output
+    return torch.cat([1 - output, output], 2) if probabilities else nn.functional.pad(output, (1, 0))
+
+
+_ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "logistic": nn.Sigmoid, "identity": nn.Identity}
+
+
+def _from_mlp(model: Any) -> nn.Module:
+    if not hasattr(model, "coefs_"):
+        raise ValueError("model must be fitted. Got an MLPClassifier that is not: call fit first.")
+    if model.out_activation_ == "logistic" and model.n_outputs_ > 1:
+        raise ValueError("model must have one label per row. Got an MLPClassifier that was fitted to several.")
+    layers: list[nn.Module] = []
+    for weight, bias in zip(model.coefs_, model.intercepts_, strict=True):
+        layers += [_linear(weight.T, bias), _ACTIVATIONS[model.activation]()]
+    return nn.Sequential(*layers[:-1])
+
+
+def _from_pipeline(model: Any) -> nn.Module:
+    steps = [step for _, step in model.steps]
+    last = _as_module(steps[-1])
+    features = model.n_features_in_
+    matrix, shift = np.eye(features), np.zeros(features)
+    for step in steps[:-1]:
+        a, b = _affine_map(step, len(shift))
+        matrix, shift = a @ matrix, a @ shift + b
+    return nn.Sequential(_linear(matrix, shift), last)
+
+
+def _linear(weight: np.ndarray, bias: np.ndarray) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(weight))
+        layer.bias.copy_(torch.tensor(bias))
+    return layer
+
+
+def _affine_map(step: Any, features: int) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix and shift of a fitted transformer."""
+    name = type(step).__name__
+    scale, shift = np.ones(features), np.zeros(features)
+    if step is None or step == "passthrough" or (name == "FunctionTransformer" and step.func is None):
+        return np.diag(scale), shift
+    if name in ("StandardScaler", "RobustScaler", "MaxAbsScaler"):
+        centre = getattr(step, "mean_", None) if name == "StandardScaler" else getattr(step, "center_", None)
+        if name == "StandardScaler" and not step.with_mean:
+            centre = None
+        if getattr(step, "scale_", None) is not None:
+            scale = 1 / step.scale_
+        return np.diag(scale), shift if centre is None else -centre * scale
+    if name == "MinMaxScaler" and not step.clip:
+        return np.diag(step.scale_), step.min_
+    if name == "PCA":
+        matrix = step.components_
+        if step.whiten:
+            matrix = matrix / np.sqrt(step.explained_variance_)[:, None]
+        return matrix, -matrix @ step.mean_
+    if name == "ColumnTransformer":
+        rows, shifts = [], []
+        for label, transformer, _ in step.transformers_:
+            columns = step._transformer_to_input_indices[label]
+            if transformer == "drop" or not len(columns):
+                continue
+            part, part_shift = _affine_map(transformer, len(columns))
+            matrix = np.zeros((len(part_shift), features))
+            matrix[:, columns] = part
+            rows.append(matrix)
+            shifts.append(part_shift)
+        return np.concatenate(rows), np.concatenate(shifts)
+    if name == "Pipeline":
+        matrix = np.eye(features)
+        for _, inner in step.steps:
+            a, b = _affine_map(inner, len(matrix))
+            matrix, shift = a @ matrix, a @ shift + b
+        return matrix, shift
+    raise TypeError(
+        "model must be a Pipeline whose steps before the last are affine: scalers, PCA, passthrough, or a ColumnTransformer or "
+        f"Pipeline of these. Got {name}{' with clip=True' if name == 'MinMaxScaler' else ''} instead."
+    )

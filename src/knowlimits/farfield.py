@@ -1,0 +1,256 @@
+"""The far field: where a classifier ends along rays x0 + a d, exactly.
+
+Along a ray every logit of a piecewise-linear network is eventually ``rate * a + offset``. Let S be the classes with the largest
+rate: the probability of a class tends to the softmax over S of the offsets on S, and to 0 elsewhere, and every continuous
+score tends to its value there. Ulmer and Cina (2021) prove the case of one class in S, for one feature that grows; here S is
+any set, the direction is any direction, and smooth activations have their limits too.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from knowlimits import scores
+from knowlimits.adapt import as_modules, logits_of
+from knowlimits.networks import Stack
+from knowlimits.piecewise import Rays, follow
+from knowlimits.piecewise.operations import softmax
+from knowlimits.progress import progress_bar
+
+
+@dataclass(frozen=True)
+class FarField:
+    """Limits of a classifier along rays; arrays in float64.
+
+    Attributes:
+        origins: starts of the rays, ``(n, ...)``.
+        directions: their directions, of the same shape.
+        rate: ``(members, n, classes)``: each logit is eventually ``rate * a + offset``.
+        offset: ``(members, n, classes)``.
+        radius: ``(members, n)``: the `a` beyond which no unit changes any more; 0 where none changes at all, nan where a smooth
+            function (tanh, softmax inside the network) never quite reaches its limit. Lengths are in units of the direction.
+        probs: ``(members, n, classes)``: limiting probabilities.
+        certified: ``(members, n)``: whether each decision (which unit is active, which class grows fastest) lay beyond the
+            bound on its rounding error; None unless asked for.
+    """
+
+    origins: np.ndarray
+    directions: np.ndarray
+    rate: np.ndarray
+    offset: np.ndarray
+    radius: np.ndarray
+    probs: np.ndarray
+    certified: np.ndarray | None
+    _limits: Callable[[Tensor, Tensor], Tensor] = field(repr=False)
+    _batches: Callable[[], Iterator[tuple[Tensor, Tensor]]] = field(repr=False)
+
+    def score(self, name: str = "entropy", base: float | None = None) -> np.ndarray:
+        """The exact limit of an uncertainty score, ``(n,)``; larger means less sure.
+
+        Args:
+            name: a name in `knowlimits.scores.SCORES`.
+            base: base of the logarithm of entropies; nats without it.
+        """
+        return scores.score(self.probs, name, base=base)
+
+    def confidence(self) -> np.ndarray:
+        """The limiting probability of the likeliest class, ``(n,)``."""
+        return self.probs.mean(0).max(-1)
+
+    def gradient_magnitude(self, name: str = "entropy", base: float | None = None) -> np.ndarray:
+        """The limit of the Euclidean length of a score's gradient with respect to the input, ``(n,)``.
+
+        It is 0 wherever the probabilities saturate. Where several classes share the largest rate they do not: the
+        probabilities of such a ray tend to values that hang on its origin, and the gradient to that of those values, which is
+        a case that the paper's theorem leaves out.
+
+        Args:
+            name: a name in `knowlimits.scores.SCORES`.
+            base: base of the logarithm of entropies; nats without it.
+        """
+        lengths = []
+        for origins, directions in self._batches():
+            origins = origins.clone().requires_grad_()
+            with torch.enable_grad():
+                total = scores.score(self._limits(origins, directions), name, base=base).sum()
+                gradient = None
+                if total.requires_grad:
+                    (gradient,) = torch.autograd.grad(total, origins, allow_unused=True)
+            gradient = torch.zeros_like(origins) if gradient is None else gradient
+            lengths.append(gradient.flatten(1).norm(dim=1).detach().cpu())
+        return torch.cat(lengths).numpy()
+
+
+def far_field(
+    model: Any,
+    origins: Any,
+    directions: Any,
+    *,
+    outputs: str = "logits",
+    certify: bool = False,
+    batch_size: int = 1024,
+    device: str = "cpu",
+    random_state: Any = None,
+    verbose: bool = False,
+) -> FarField:
+    """The exact limits of a model's logits, probabilities and scores along rays x0 + a d.
+
+    Args:
+        model: a fitted classifier of ours, a `torch.nn.Module`, a `torch.export` program, a fitted scikit-learn
+            `MLPClassifier`, a `Pipeline` of affine steps that ends in one of these, or a list of any of them (an ensemble).
+        origins: starts of the rays, ``(n, features)``, or ``(n, ...)`` as the model takes its inputs.
+        directions: of the same shape; or ``"features"``: every feature of every origin towards minus and plus infinity,
+            ``2 * features`` rays per origin in the order ``(n, features, 2)``; or ``"random"``: an isotropic direction of
+            length 1 per origin.
+        outputs: what a module returns: ``"logits"`` or ``"probabilities"``, whose rates and offsets are then its own.
+        certify: bound rounding errors and report which rays were decided beyond them; about three times the work.
+        batch_size: rays at a time, which bounds the memory.
+        device: torch device to compute on.
+        random_state: seed of random directions, as scikit-learn means it.
+        verbose: show a progress bar.
+
+    Raises:
+        UnsupportedOperation: if the model does something that the table of operations has no entry for.
+        ValueError: if shapes do not fit or a number is not finite.
+
+    Example:
+        >>> import torch, knowlimits as kl
+        >>> net = torch.nn.Linear(2, 2)
+        >>> far = kl.far_field(net, torch.zeros(1, 2), torch.ones(1, 2))
+        >>> far.probs.shape
+        (1, 1, 2)
+    """
+    if outputs not in ("logits", "probabilities"):
+        raise ValueError(f"outputs must be 'logits' or 'probabilities'. Got {outputs!r} instead.")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1. Got {batch_size} instead.")
+    modules = [module.to(device) for module in as_modules(model)]
+    origins, directions = _rays(origins, directions, random_state)
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        pairs = zip(origins.split(batch_size), directions.split(batch_size), strict=True)
+        return ((x.to(device), d.to(device)) for x, d in pairs)
+
+    def limits(x: Tensor, d: Tensor) -> Tensor:
+        parts = (_follow(module, x, d, outputs == "probabilities", certify=False) for module in modules)
+        return torch.cat([part.probs for part in parts])
+
+    results = []
+    with progress_bar("rays", len(origins), verbose) as advance, torch.no_grad():
+        for x, d in batches():
+            members = [_follow(module, x, d, outputs == "probabilities", certify) for module in modules]
+            results.append(_joined(members, 0))
+            if advance:
+                advance(len(x))
+    whole = _joined(results, 1)
+    certified = None if whole.certified is None else whole.certified.numpy()
+    return FarField(
+        origins.numpy(),
+        directions.numpy(),
+        whole.rate.numpy(),
+        whole.offset.numpy(),
+        whole.radius.numpy(),
+        whole.probs.numpy(),
+        certified,
+        limits,
+        batches,
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The far field of some members along some rays, `(members, n, ...)`."""
+
+    rate: Tensor
+    offset: Tensor
+    radius: Tensor
+    probs: Tensor
+    certified: Tensor | None
+
+
+def _joined(parts: list[_Part], axis: int) -> _Part:
+    tensors = {}
+    for name in (f.name for f in dataclasses.fields(_Part)):
+        values = [getattr(part, name) for part in parts]
+        tensors[name] = None if values[0] is None else torch.cat([v.cpu() if axis else v for v in values], dim=axis)
+    return _Part(**tensors)
+
+
+def _follow(module: nn.Module, x: Tensor, d: Tensor, probabilities: bool, certify: bool) -> _Part:
+    """Limits of one module."""
+    n = len(x)
+    if isinstance(module, Stack):
+        # Members apart, so that each has a radius of its own.
+        shape = (module.members, *x.shape)
+        rays = follow(module.forward_members, x.expand(shape), d.expand(shape), batch_axes=2, certify=certify)
+    else:
+        rays = follow(module, x, d, certify=certify)
+    rate, offset = rays.rate, rays.offset
+    if probabilities:
+        if bool((rate != 0).any()):
+            raise ValueError("outputs must be 'logits' for this model. Got 'probabilities', but its outputs grow along a ray.")
+        one = rate.ndim == 1 or rate.shape[-1] == 1
+        rate, offset = (-logits_of(-rate, n) if one else logits_of(rate, n)), logits_of(offset, n, probabilities=True)
+        probs = offset
+    else:
+        rate, offset = logits_of(rate, n), logits_of(offset, n)
+        probs = softmax(rate, offset, -1)[1]
+    members = len(rate)
+    certified = None
+    if rays.certain is not None:
+        certified = rays.certain.reshape(-1, n).expand(members, n)
+        if not probabilities:
+            certified = certified & _leaders_are_clear(rays, rate, n)
+    return _Part(rate, offset, rays.radius.reshape(-1, n).expand(members, n), probs, certified)
+
+
+def _leaders_are_clear(rays: Rays, rate: Tensor, n: int) -> Tensor:
+    """Whether the set of classes with the largest rate is beyond doubt."""
+    assert rays.errors is not None
+    error = logits_of(rays.errors[0], n)
+    leader = rate.argmax(-1, keepdim=True)
+    gap = rate.gather(-1, leader) - rate
+    doubt = error + error.gather(-1, leader) + gap.abs() * torch.finfo(rate.dtype).eps
+    clear = (gap > doubt) | ((gap == 0) & (doubt == 0))
+    return clear.scatter(-1, leader, True).all(-1)
+
+
+def _rays(origins: Any, directions: Any, random_state: Any) -> tuple[Tensor, Tensor]:
+    origins = _finite("origins", origins)
+    if origins.ndim < 2:
+        raise ValueError(f"origins must have shape (n, features) or more axes. Got {tuple(origins.shape)} instead.")
+    if isinstance(directions, str):
+        if directions == "features":
+            n, features = len(origins), origins[0].numel()
+            steps = torch.eye(features, dtype=torch.float64)[:, None] * torch.tensor([-1.0, 1.0], dtype=torch.float64)[:, None]
+            steps = steps.reshape(-1, *origins.shape[1:])
+            return origins.repeat_interleave(2 * features, 0), steps.repeat(n, *[1] * (origins.ndim - 1))
+        if directions != "random":
+            raise ValueError(f"directions must be an array, 'features' or 'random'. Got {directions!r} instead.")
+        from sklearn.utils import check_random_state
+
+        drawn = torch.tensor(check_random_state(random_state).normal(size=tuple(origins.shape)))
+        lengths = drawn.flatten(1).norm(dim=1).reshape(-1, *[1] * (origins.ndim - 1))
+        return origins, drawn / lengths
+    directions = _finite("directions", directions)
+    if directions.shape != origins.shape:
+        raise ValueError(
+            f"directions must have the shape of origins, {tuple(origins.shape)}. Got {tuple(directions.shape)} instead."
+        )
+    return origins, directions
+
+
+def _finite(name: str, value: Any) -> Tensor:
+    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    try:
+        tensor = torch.tensor(array, dtype=torch.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be an array of numbers. Got {type(value).__name__} instead: {error}.") from None
+    if not tensor.isfinite().all():
+        raise ValueError(f"{name} must be finite. Got {int((~tensor.isfinite()).sum())} values that are not.")
+    return tensor

@@ -1,0 +1,558 @@
+"""The ray evaluator: a model along x0 + a d, as a grows without bound.
+
+Every number of a piecewise-linear network is eventually ``rate * a + offset``. A `Traced` tensor carries the two, and the
+evaluator, which sees every ATen operation that meets one, looks up in the table how to push them on: an affine operation acts
+on both, its constant part on the offset alone; a maximum is lexicographic; a smooth function becomes its asymptote.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from knowlimits.piecewise import owners as owned
+from knowlimits.piecewise.operations import (
+    TABLE,
+    Affine,
+    Joint,
+    Maximum,
+    Move,
+    Rewrite,
+    Smooth,
+    UnsupportedOperation,
+)
+
+# Results that only have the shape of their argument: constants, whatever the argument is.
+_SHAPED = {"zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full"}
+# Moves of type or device, which are not followed: rays stay in float64 where they are.
+_CASTS = {"_to_copy", "to", "contiguous"}
+_COMPARISONS = {"gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin", "sort", "topk", "sign", "floor", "round", "ceil"}
+_PRODUCTS = {"mul", "mm", "bmm", "addmm", "baddbmm", "mv", "dot", "pow", "square", "div", "reciprocal"}
+_HINTS = {
+    "control": "Python cannot branch on it, as a ray has no one value: use relu, clamp, maximum or minimum instead.",
+    "comparison": "it jumps where its argument crosses a threshold: use relu, clamp, maximum or minimum instead.",
+    "product": "a product or quotient of two values that both hang on the input is not piecewise linear (attention, gating).",
+    "random": "it draws random numbers: put the model into eval mode, model.eval(), or use knowlimits.dropout_members.",
+    "training": "batch statistics tie the rows of a batch together: put the model into eval mode, model.eval().",
+    "mixed": "it combines different rows of the batch, so a row has no ray of its own.",
+    "constant": "a constant tensor is written over with values that hang on the input: build it with torch.cat or torch.stack.",
+    "unknown": "the table of operations has no entry for it: see knowlimits.piecewise.register.",
+}
+# A rounding error of the sum of n terms is at most n + 2 of these times the sum of their sizes.
+_EPS = torch.finfo(torch.float64).eps
+
+
+class Traced(torch.Tensor):
+    """A tensor of numbers that are eventually ``rate * a + offset``; exists inside `follow` only.
+
+    Attributes:
+        rate: growth per unit of `a`.
+        offset: value of the asymptote at ``a = 0``.
+        owners: the ray of every number (see `owners.py`).
+        errors: bounds on the rounding errors of rate and offset, or None.
+    """
+
+    rate: Tensor
+    offset: Tensor
+    owners: Tensor
+    errors: tuple[Tensor, Tensor] | None
+
+    @staticmethod
+    def __new__(cls, rate: Tensor, offset: Tensor, owners: Tensor, errors: tuple[Tensor, Tensor] | None = None) -> "Traced":
+        """Wrap two tensors of one shape."""
+        self = torch.Tensor._make_wrapper_subclass(
+            cls, offset.shape, strides=offset.stride(), dtype=offset.dtype, device=offset.device
+        )
+        self.rate, self.offset, self.owners, self.errors = rate, offset, owners, errors
+        return self
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Refuse: outside `follow` nothing knows what to do."""
+        raise RuntimeError(
+            f"{func} met a tensor of knowlimits.far_field after it had ended: the model keeps one between calls."
+        )
+
+
+class _CircularPadding(TorchFunctionMode):
+    """Circular padding as a choice of places: torch's own writes into a constant, which could not be followed."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        mode = args[2] if len(args) > 2 else kwargs.get("mode")
+        if func is nn.functional.pad and mode == "circular" and isinstance(args[0], Traced):
+            x, widths = args[0], args[1] if len(args) > 1 else kwargs["pad"]
+            for axis, (before, after) in enumerate(zip(widths[::2], widths[1::2], strict=True), 1):
+                size = x.shape[-axis]
+                x = x.index_select(-axis, torch.arange(-before, size + after, device=x.device) % size)
+            return x
+        return func(*args, **kwargs)
+
+
+@dataclass
+class Rays:
+    """Where a model ends along rays.
+
+    Attributes:
+        rate, offset: the model's output is eventually ``rate * a + offset``.
+        radius: largest `a` at which a unit changes, by label; 0 where none does, nan where a smooth function still moves.
+        certain: whether every decision lay beyond the bound on its rounding error, by label; None unless asked for.
+        errors: bounds on the rounding errors of rate and offset, or None.
+    """
+
+    rate: Tensor
+    offset: Tensor
+    radius: Tensor
+    certain: Tensor | None
+    errors: tuple[Tensor, Tensor] | None
+
+
+def follow(
+    module: Callable[[Tensor], Any], origins: Tensor, directions: Tensor, batch_axes: int = 1, certify: bool = False
+) -> Rays:
+    """Push rays through a module.
+
+    Args:
+        module: in float64; its parameters need no gradient.
+        origins: starts of the rays, float64; a ray for every place along the first `batch_axes` axes, its label.
+        directions: of the same shape.
+        batch_axes: number of axes that count rays.
+        certify: bound the rounding errors and say which rays were decided beyond them.
+
+    Raises:
+        UnsupportedOperation: for an operation that has no entry in the table, or not with these arguments.
+    """
+    rows = origins.shape[:batch_axes]
+    ones = (1,) * (origins.ndim - batch_axes)
+    labels = torch.arange(rows.numel(), device=origins.device).reshape(*rows, *ones).expand(origins.shape)
+    errors = (torch.zeros_like(origins), torch.zeros_like(origins)) if certify else None
+    evaluator = _Evaluator(rows.numel(), origins)
+    # A clone: a model may work in place on its input.
+    traced = Traced(directions.clone(), origins.clone(), labels, errors)
+    with evaluator.named(module if isinstance(module, nn.Module) else nn.Module()), _CircularPadding(), evaluator:
+        out = module(traced)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"model must return a tensor. Got {type(out).__name__} instead.")
+    if not isinstance(out, Traced):
+        # The output does not hang on the input at all.
+        out = Traced(torch.zeros_like(out), out, labels, errors)
+    certain = ~evaluator.undecided if certify else None
+    return Rays(out.rate, out.offset, evaluator.radius, certain, out.errors)
+
+
+class _Evaluator(TorchDispatchMode):
+    """Sees every operation under it, and does those that meet a traced tensor by the table."""
+
+    def __init__(self, labels: int, like: Tensor):
+        super().__init__()
+        self.labels = labels
+        self.radius = like.new_zeros(labels)
+        self.undecided = torch.zeros(labels, dtype=torch.bool, device=like.device)
+        self._where: list[str] = []
+
+    @contextmanager
+    def named(self, module: nn.Module) -> Any:
+        """Keep track of the submodule that runs, for messages."""
+        handles = []
+        for name, submodule in module.named_modules():
+            if isinstance(submodule, torch.jit.ScriptModule):
+                continue
+            label = f"{name or 'the model'} ({type(submodule).__name__})"
+            enter = submodule.register_forward_pre_hook(lambda *_, label=label: self._where.append(label))
+            handles += [enter, submodule.register_forward_hook(lambda *_: self._where.pop() and None)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        traced = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Traced)]
+        name = func.overloadpacket.__name__
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            raise self._refuse(name, "random")
+        if not traced:
+            return func(*args, **kwargs)
+        args = self._positional(func, args, kwargs)
+        entry = TABLE.get(name)
+        result = None
+        if isinstance(entry, Rewrite):
+            with self:
+                return entry.function(*_given(func, args), **kwargs)
+        if entry is None and func._can_decompose() and not _is_in_place(name):
+            with self:
+                return func.decompose(*args, **kwargs)
+        if _is_in_place(name):
+            if not isinstance(args[0], Traced):
+                raise self._refuse(name, "constant")
+            if name[:-1] not in _WRITES:
+                with self:
+                    result = getattr(torch.ops.aten, name[:-1])(*args, **kwargs)
+        # Autograd too sees what is done to rates and offsets, which gives the gradient of a limit.
+        with _above_autograd():
+            if _is_in_place(name):
+                return self._write(args[0], result if result is not None else args[1] if len(args) > 1 else 0.0)
+            return self._do(entry, func, name, args, kwargs, traced)
+
+    def _positional(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+        """Arguments given by name moved to their positions."""
+        args = list(args)
+        for argument in func._schema.arguments[len(args) :]:
+            if argument.kwarg_only:
+                break
+            args.append(kwargs.pop(argument.name) if argument.name in kwargs else argument.default_value)
+        return args
+
+    def _do(self, entry: Any, func: Any, name: str, args: list[Any], kwargs: dict[str, Any], traced: list[Traced]) -> Any:
+        if name in _SHAPED:
+            return func(traced[0].offset, *args[1:], **kwargs)
+        if name in _CASTS:
+            if not kwargs.get("dtype", torch.float64).is_floating_point:
+                raise self._refuse(name, "comparison")
+            x = traced[0]
+            return Traced(x.rate.clone(), x.offset.clone(), x.owners, x.errors and (x.errors[0].clone(), x.errors[1].clone()))
+        try:
+            if isinstance(entry, Move):
+                return self._move(func, args, kwargs, traced)
+            if isinstance(entry, Affine):
+                return self._affine(entry, func, name, args, kwargs, traced)
+            if isinstance(entry, Maximum):
+                return self._maximum(entry, args)
+            if isinstance(entry, Smooth):
+                return self._smooth(entry, func, args, kwargs)
+            if isinstance(entry, Joint):
+                return self._joint(entry, func, args, kwargs)
+        except owned.MixedRays:
+            raise self._refuse(name, "mixed") from None
+        kind = "unknown"
+        if name in ("_local_scalar_dense", "is_nonzero", "item", "nonzero"):
+            kind = "control"
+        elif name in _COMPARISONS:
+            kind = "comparison"
+        elif name in _PRODUCTS:
+            kind = "product"
+        raise self._refuse(name, kind)
+
+    def _refuse(self, name: str, kind: str) -> UnsupportedOperation:
+        where = f" in {self._where[-1]}" if self._where else ""
+        return UnsupportedOperation(f"operation {name}{where} has no far field: {_HINTS[kind]}")
+
+    def _write(self, target: Traced, result: Any) -> Traced:
+        """Write a result into the argument's own parts, so that views of it change too."""
+        if isinstance(result, Traced):
+            target.rate.copy_(result.rate)
+            target.offset.copy_(result.offset)
+            if target.errors and result.errors:
+                for mine, theirs in zip(target.errors, result.errors, strict=True):
+                    mine.copy_(theirs)
+        else:
+            target.rate.zero_()
+            target.offset.copy_(result) if isinstance(result, Tensor) else target.offset.fill_(result)
+            for error in target.errors or ():
+                error.zero_()
+        return target
+
+    def _move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Traced]) -> Any:
+        if any(isinstance(a, Traced) for a in tree_leaves(args[1:])) and func.overloadpacket.__name__ in _INDEXED:
+            raise self._refuse(func.overloadpacket.__name__, "comparison")
+
+        if func.overloadpacket.__name__ in ("view", "_unsafe_view"):
+            # The parts may lie in memory otherwise than the whole says.
+            func = torch.ops.aten.reshape.default
+
+        def moved(part: Callable[[Traced], Tensor], constant: Callable[[Tensor], Tensor]) -> Any:
+            def pick(a: Any) -> Any:
+                if isinstance(a, Traced):
+                    return part(a)
+                return constant(a) if isinstance(a, Tensor) and a.is_floating_point() else a
+
+            return func(*tree_map(pick, args), **tree_map(pick, kwargs))
+
+        def labels(constant: Tensor) -> Tensor:
+            return owned.broadcast([traced[0].owners], torch.broadcast_shapes(constant.shape, (1,) * traced[0].ndim))
+
+        def same_ray(constant: Tensor) -> Tensor:
+            label = owned.core(traced[0].owners)
+            # A constant that is joined to rays belongs to those beside it.
+            return label.expand(constant.shape) if label.ndim == constant.ndim else labels(constant)
+
+        zero = torch.zeros_like
+        rate = moved(lambda t: t.rate, zero)
+        offset = moved(lambda t: t.offset, lambda c: c)
+        owners = tree_map(owned.canonical, moved(lambda t: t.owners, same_ray))
+        errors = (None, None)
+        if traced[0].errors:
+            errors = tuple(moved(lambda t, k=k: t.errors[k], zero) for k in range(2))  # type: ignore[index]
+        return _wrapped(rate, offset, owners, errors)
+
+    def _affine(
+        self, entry: Affine, func: Any, name: str, args: list[Any], kwargs: dict[str, Any], traced: list[Traced]
+    ) -> Any:
+        allowed = set(entry.values) | set(entry.factors or ())
+        for position, a in enumerate(args):
+            if isinstance(a, Traced) and position not in allowed:
+                raise self._refuse(name, "comparison" if name == "where" else "product")
+        factors = [p for p in entry.factors or () if isinstance(args[p], Traced)]
+        if len(factors) > 1:
+            raise self._refuse(name, "product")
+        if kwargs.get("rounding_mode") is not None:
+            raise self._refuse(name, "comparison")
+        if name == "native_batch_norm" and args[5]:
+            raise self._refuse(name, "training")
+
+        def without_constants(pick: Callable[[Traced], Tensor]) -> list[Any]:
+            """Arguments of the linear part: constants among the values are zero, and so is a product of constants."""
+            new = [pick(a) if isinstance(a, Traced) else a for a in args]
+            zeroed = [p for p in entry.values if not isinstance(args[p], Traced)]
+            if entry.factors and not factors:
+                zeroed.append(entry.factors[0])
+            for p in zeroed:
+                if isinstance(new[p], Tensor):
+                    new[p] = new[p].new_zeros(()).expand(new[p].shape)
+                elif new[p] is not None:
+                    new[p] = 0.0
+            return new
+
+        offset = func(*[a.offset if isinstance(a, Traced) else a for a in args], **kwargs)
+        rate = func(*without_constants(lambda t: t.rate), **kwargs)
+        first = offset[0] if isinstance(offset, tuple) else offset
+        owners = self._owners(entry, args, traced, factors, first.shape)
+        errors = (None, None)
+        if traced[0].errors:
+            errors = self._bounds(entry, func, args, kwargs, without_constants)
+        if isinstance(offset, tuple):
+            return Traced(rate[0], offset[0], owners, _pair(errors)), *offset[1:]
+        return Traced(rate, offset, owners, _pair(errors))
+
+    def _owners(self, entry: Affine, args: list[Any], traced: list[Traced], factors: list[int], shape: torch.Size) -> Tensor:
+        if entry.reduces is not None:
+            dims = args[entry.reduces] if len(args) > entry.reduces else None
+            keepdim = len(args) > entry.reduces + 1 and bool(args[entry.reduces + 1])
+            return _reduced(traced[0].owners, dims, keepdim)
+        if not entry.contracts:
+            return owned.broadcast([t.owners for t in traced], shape)
+        source = args[factors[0]] if factors else traced[0]
+        if factors:
+            # The axis that a product runs over: the last of the first factor, the last but one of the second.
+            axis = -1 if factors[0] == entry.factors[0] else -min(2, source.ndim)  # type: ignore[index]
+            owned.check_together(source.owners, [axis])
+            if source.ndim != len(shape):
+                label = owned.core(source.owners).squeeze(axis)
+                return label.expand(shape)
+        if source.ndim != len(shape):
+            return owned.broadcast([source.owners], shape)
+        return owned.resized(source.owners, shape)
+
+    def _bounds(
+        self,
+        entry: Affine,
+        func: Any,
+        args: list[Any],
+        kwargs: dict[str, Any],
+        without_constants: Callable[[Callable[[Traced], Tensor]], list[Any]],
+    ) -> tuple[Tensor, Tensor]:
+        """Bounds on the rounding errors of rate and offset: those carried over, and those made here."""
+
+        def absolute(a: Any) -> Any:
+            if isinstance(a, Tensor) and a.is_floating_point():
+                return a.abs()
+            return abs(a) if isinstance(a, float | int) and not isinstance(a, bool) and entry.factors else a
+
+        function = entry.bound or func
+        if "batch_norm" in func.overloadpacket.__name__:
+            # The running mean enters with a minus.
+            def function(x: Tensor, weight: Any, bias: Any, mean: Tensor, *rest: Any) -> Tensor:
+                return func(x, weight, bias, -mean, *rest)[0]
+
+        terms = max(a.numel() for a in tree_leaves(args) if isinstance(a, Tensor)) if entry.contracts else 2
+        share = (min(terms, _MOST_TERMS) + 2) * _EPS
+
+        def bound(carried: list[Any], made: list[Any]) -> Tensor:
+            both = [function(*map(absolute, a), **kwargs) for a in (carried, made)]
+            return both[0] + share * both[1]
+
+        rate = bound(without_constants(lambda t: t.errors[0]), without_constants(lambda t: t.rate))  # type: ignore[index]
+        values = [a.offset if isinstance(a, Traced) else a for a in args]
+        offset = bound(without_constants(lambda t: t.errors[1]), values)  # type: ignore[index]
+        return rate, offset
+
+    def _maximum(self, entry: Maximum, args: list[Any]) -> Traced:
+        if entry.of == "relu":
+            return self._relu(args[0])
+        if entry.of == "axes":
+            return self._largest(*args)
+        return self._larger(*(a if isinstance(a, Traced) else _constant(a, args) for a in args))
+
+    def _relu(self, x: Traced) -> Traced:
+        kept = ((x.rate > 0) | ((x.rate == 0) & (x.offset > 0))).to(x.dtype)
+        self._crossed(x.rate, x.offset, x.owners, x.errors)
+        errors = x.errors and (x.errors[0] * kept, x.errors[1] * kept)
+        return Traced(x.rate * kept, x.offset * kept, x.owners, errors)
+
+    def _larger(self, x: Traced, y: Traced) -> Traced:
+        rate, offset = x.rate - y.rate, x.offset - y.offset
+        first = (rate > 0) | ((rate == 0) & (offset > 0))
+        owners = owned.broadcast([x.owners, y.owners], rate.shape)
+        errors = chosen = None
+        if x.errors and y.errors:
+            sizes = (x.rate.abs() + y.rate.abs(), x.offset.abs() + y.offset.abs())
+            pairs = list(zip(x.errors, y.errors, strict=True))
+            errors = [a + b + _EPS * size for (a, b), size in zip(pairs, sizes, strict=True)]
+            chosen = (torch.where(first, *pairs[0]), torch.where(first, *pairs[1]))
+        self._crossed(rate, offset, owners, errors)
+        return Traced(torch.where(first, x.rate, y.rate), torch.where(first, x.offset, y.offset), owners, chosen)
+
+    def _largest(self, x: Traced, dim: Any = (), keepdim: bool = False) -> Traced:
+        """The lexicographic maximum of rate and offset along axes."""
+        owners = _reduced(x.owners, dim, keepdim)
+        dims = [d % x.ndim for d in ([dim] if isinstance(dim, int) else dim)] or list(range(x.ndim))
+        rest = [axis for axis in range(x.ndim) if axis not in dims]
+
+        def flat(t: Tensor) -> Tensor:
+            return t.permute(*rest, *dims).flatten(len(rest))
+
+        rate, offset = flat(x.rate), flat(x.offset)
+        leading = torch.where(rate == rate.amax(-1, keepdim=True), offset, -torch.inf)
+        winner = leading.argmax(-1, keepdim=True)
+
+        def chosen(t: Tensor) -> Tensor:
+            picked = flat(t).gather(-1, winner)[..., 0]
+            return picked.reshape(owners.shape)
+
+        best = rate.gather(-1, winner), offset.gather(-1, winner)
+        errors = None
+        if x.errors:
+            errors = tuple(flat(e) + flat(e).gather(-1, winner) for e in x.errors)
+            sizes = (rate.abs() + best[0].abs(), offset.abs() + best[1].abs())
+            errors = tuple(e + size * _EPS for e, size in zip(errors, sizes, strict=True))
+        # The winner has no rival in itself.
+        others = torch.ones_like(rate).scatter_(-1, winner, 0.0)
+        self._crossed(best[0] - rate, best[1] - offset, flat(x.owners), errors, others)
+        return Traced(
+            chosen(x.rate), chosen(x.offset), owners, _pair([chosen(e) for e in x.errors] if x.errors else (None, None))
+        )
+
+    def _crossed(
+        self, rate: Tensor, offset: Tensor, owners: Tensor, errors: Sequence[Tensor] | None, counts: Tensor | None = None
+    ) -> None:
+        """Note the last `a` at which differences of candidates change their sign, and whether signs are beyond doubt."""
+        with torch.no_grad():
+            crossing = torch.where(rate == 0, -torch.inf, -offset / rate)
+            self.radius = torch.maximum(self.radius, owned.largest(crossing, owners, self.labels))
+            if errors is None:
+                return
+            clear = (rate.abs() > errors[0]) | (
+                (rate == 0) & (errors[0] == 0) & ((offset.abs() > errors[1]) | (errors[1] == 0))
+            )
+            if counts is not None:
+                # Numbers that are equal bit for bit are one candidate given twice.
+                clear |= (counts == 0) | ((rate == 0) & (offset == 0))
+            doubt = (~clear).to(rate.dtype)
+            self.undecided |= owned.largest(doubt, owners, self.labels) > 0
+
+    def _smooth(self, entry: Smooth, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        x = args[0]
+        (slope_below, below), (slope_above, above) = entry.asymptotes(*args[1:], **kwargs)
+        value = func(x.offset, *args[1:], **kwargs)
+        value, *rest = value if isinstance(value, tuple) else (value,)
+        moves, up = x.rate != 0, x.rate > 0
+        self._moving(moves, x.owners)
+        number = x.rate.new_tensor
+        slope = torch.where(up, number(slope_above), number(slope_below))
+        intercept = torch.where(up, number(above), number(below))
+        offset = torch.where(moves, slope * x.offset + intercept, value)
+        errors = None
+        if x.errors:
+            # None of these functions is steeper than 1.2.
+            self._crossed(x.rate, torch.ones_like(x.offset), x.owners, (x.errors[0], torch.zeros_like(x.offset)))
+            errors = tuple(1.2 * e for e in x.errors)
+        out = Traced(slope * x.rate, offset, x.owners, errors)  # type: ignore[arg-type]
+        return (out, *rest) if rest else out
+
+    def _joint(self, entry: Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        x = args[0]
+        if any(isinstance(a, Traced) for a in args[1:]):
+            raise self._refuse(func.overloadpacket.__name__, "product")
+        rate, offset = entry.rule(x.rate, x.offset, *args[1:], **kwargs)
+        self._moving(x.rate != 0, x.owners)
+        owners = owned.resized(x.owners, rate.shape) if rate.ndim == x.ndim else _reduced(x.owners, args[1], False)
+        errors = None
+        if x.errors:
+            # Which rates are largest is not bounded here, so nothing is certain where they differ.
+            self.undecided |= owned.largest((x.rate != 0).to(x.rate.dtype), x.owners, self.labels) > 0
+            errors = torch.zeros_like(rate), torch.full_like(offset, torch.inf)
+        out = Traced(rate, offset, owners, errors)
+        returns = len(func._schema.returns)
+        return (out, *[offset.new_empty(0) for _ in range(returns - 1)]) if returns > 1 else out
+
+    def _moving(self, moves: Tensor, owners: Tensor) -> None:
+        """A smooth function of a number that still moves never reaches its limit: the radius is nan."""
+        still = owned.largest(moves.to(self.radius.dtype), owners, self.labels) > 0
+        self.radius = torch.where(still, torch.nan, self.radius)
+
+
+def _above_autograd() -> Any:
+    """Let autograd record what is done inside a dispatch, which lies below it."""
+    dispatch = torch._C
+    hidden = dispatch._dispatch_tls_local_exclude_set()
+    for key in (dispatch.DispatchKey.AutogradFunctionality, dispatch.DispatchKey.ADInplaceOrView):
+        hidden = hidden.remove(key)
+    return dispatch._ForceDispatchKeyGuard(dispatch._dispatch_tls_local_include_set(), hidden)
+
+
+# In-place operations whose result is their second argument, or zero.
+_WRITES = {"copy", "fill", "zero"}
+_INDEXED = {"index", "index_select", "gather"}
+# More terms than this a sum may have, but their errors do not add up in practice: pairwise and blocked summation.
+_MOST_TERMS = 4096
+
+
+def _is_in_place(name: str) -> bool:
+    return name.endswith("_") and not name.startswith("_")
+
+
+def _given(func: Any, args: list[Any]) -> list[Any]:
+    """Arguments without those at the end that were left at their default."""
+    defaults = [a.default_value for a in func._schema.arguments][: len(args)]
+    while args and len(args) > 1 and args[-1] is None and defaults[len(args) - 1] is None:
+        args = args[:-1]
+    return args
+
+
+def _wrapped(rate: Any, offset: Any, owners: Any, errors: Any) -> Any:
+    if isinstance(offset, Tensor):
+        return Traced(rate, offset, owners, _pair(errors))
+    pairs = zip(*errors, strict=True) if errors[0] is not None else [(None, None)] * len(offset)
+    return [Traced(r, o, own, _pair(e)) for r, o, own, e in zip(rate, offset, owners, pairs, strict=True)]
+
+
+def _pair(errors: Any) -> Any:
+    return None if errors is None or errors[0] is None else tuple(errors)
+
+
+def _constant(value: Tensor, args: list[Any]) -> Traced:
+    """A constant as a ray that does not move, for comparison with one that does."""
+    beside = next(a for a in args if isinstance(a, Traced))
+    value = value.to(beside.dtype).expand(torch.broadcast_shapes(value.shape, beside.shape))
+    zero = torch.zeros_like(value)
+    owners = owned.core(beside.owners).expand(value.shape)
+    return Traced(zero, value, owners, (zero, zero) if beside.errors else None)
+
+
+def _reduced(owners: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    """Owners of a reduction over axes."""
+    dims = [dim] if isinstance(dim, int) else list(dim or range(owners.ndim))
+    dims = sorted(d % owners.ndim for d in dims)
+    owned.check_together(owners, dims)
+    for d in reversed(dims):
+        owners = owners.narrow(d, 0, 1) if keepdim else owners.select(d, 0)
+    return owners
