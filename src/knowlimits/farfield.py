@@ -9,6 +9,7 @@ any set, the direction is any direction, and smooth activations have their limit
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,6 @@ class FarField:
         offset: ``(members, n, classes)``.
         radius: ``(members, n)``: the `a` beyond which no unit changes any more; 0 where none changes at all, nan where a smooth
             function (tanh, softmax inside the network) never quite reaches its limit. Lengths are in units of the direction.
-        probs: ``(members, n, classes)``: limiting probabilities.
         certified: ``(members, n)``: whether each decision (which unit is active, which class grows fastest) lay beyond the
             bound on its rounding error; None unless asked for.
     """
@@ -44,10 +44,17 @@ class FarField:
     rate: np.ndarray
     offset: np.ndarray
     radius: np.ndarray
-    probs: np.ndarray
     certified: np.ndarray | None
+    _probabilities: bool = field(repr=False)
     _limits: Callable[[Tensor, Tensor], Tensor] = field(repr=False)
     _batches: Callable[[], Iterator[tuple[Tensor, Tensor]]] = field(repr=False)
+
+    @cached_property
+    def probs(self) -> np.ndarray:
+        """Limiting probabilities, ``(members, n, classes)``."""
+        if self._probabilities:
+            return self.offset
+        return softmax(torch.from_numpy(self.rate), torch.from_numpy(self.offset), -1)[1].numpy()
 
     def score(self, name: str = "entropy", base: float | None = None) -> np.ndarray:
         """The exact limit of an uncertainty score, ``(n,)``; larger means less sure.
@@ -93,7 +100,7 @@ def far_field(
     *,
     outputs: str = "logits",
     certify: bool = False,
-    batch_size: int = 1024,
+    batch_size: int | None = None,
     device: str = "cpu",
     random_state: Any = None,
     verbose: bool = False,
@@ -109,7 +116,7 @@ def far_field(
             length 1 per origin.
         outputs: what a module returns: ``"logits"`` or ``"probabilities"``, whose rates and offsets are then its own.
         certify: bound rounding errors and report which rays were decided beyond them; about three times the work.
-        batch_size: rays at a time, which bounds the memory.
+        batch_size: rays at a time, which bounds the memory; by default 4,096 for rows of features, 64 for inputs of more axes.
         device: torch device to compute on.
         random_state: seed of random directions, as scikit-learn means it.
         verbose: show a progress bar.
@@ -127,24 +134,27 @@ def far_field(
     """
     if outputs not in ("logits", "probabilities"):
         raise ValueError(f"outputs must be 'logits' or 'probabilities'. Got {outputs!r} instead.")
-    if batch_size < 1:
+    if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1. Got {batch_size} instead.")
     modules = [module.to(device) for module in as_modules(model)]
     origins, directions = _rays(origins, directions, random_state)
 
+    size = batch_size or (4096 if origins.ndim == 2 else 64)
+
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        pairs = zip(origins.split(batch_size), directions.split(batch_size), strict=True)
+        pairs = zip(origins.split(size), directions.split(size), strict=True)
         return ((x.to(device), d.to(device)) for x, d in pairs)
 
     def limits(x: Tensor, d: Tensor) -> Tensor:
-        parts = (_follow(module, x, d, outputs == "probabilities", certify=False) for module in modules)
-        return torch.cat([part.probs for part in parts])
+        parts = [_follow(module, x, d, outputs == "probabilities", certify=False) for module in modules]
+        rate, offset = (torch.cat([getattr(part, name) for part in parts]) for name in ("rate", "offset"))
+        return offset if outputs == "probabilities" else softmax(rate, offset, -1)[1]
 
     results = []
     with progress_bar("rays", len(origins), verbose) as advance, torch.no_grad():
         for x, d in batches():
             members = [_follow(module, x, d, outputs == "probabilities", certify) for module in modules]
-            results.append(_joined(members, 0))
+            results.append(_on_cpu(_joined(members, 0)))
             if advance:
                 advance(len(x))
     whole = _joined(results, 1)
@@ -155,8 +165,8 @@ def far_field(
         whole.rate.numpy(),
         whole.offset.numpy(),
         whole.radius.numpy(),
-        whole.probs.numpy(),
         certified,
+        outputs == "probabilities",
         limits,
         batches,
     )
@@ -169,7 +179,6 @@ class _Part:
     rate: Tensor
     offset: Tensor
     radius: Tensor
-    probs: Tensor
     certified: Tensor | None
 
 
@@ -177,8 +186,15 @@ def _joined(parts: list[_Part], axis: int) -> _Part:
     tensors = {}
     for name in (f.name for f in dataclasses.fields(_Part)):
         values = [getattr(part, name) for part in parts]
-        tensors[name] = None if values[0] is None else torch.cat([v.cpu() if axis else v for v in values], dim=axis)
+        if values[0] is None or len(values) == 1:
+            tensors[name] = values[0]
+        else:
+            tensors[name] = torch.cat(values, dim=axis)
     return _Part(**tensors)
+
+
+def _on_cpu(part: _Part) -> _Part:
+    return _Part(*(None if t is None else t.cpu() for t in (part.rate, part.offset, part.radius, part.certified)))  # type: ignore[arg-type]
 
 
 def _follow(module: nn.Module, x: Tensor, d: Tensor, probabilities: bool, certify: bool) -> _Part:
@@ -196,17 +212,15 @@ def _follow(module: nn.Module, x: Tensor, d: Tensor, probabilities: bool, certif
             raise ValueError("outputs must be 'logits' for this model. Got 'probabilities', but its outputs grow along a ray.")
         one = rate.ndim == 1 or rate.shape[-1] == 1
         rate, offset = (-logits_of(-rate, n) if one else logits_of(rate, n)), logits_of(offset, n, probabilities=True)
-        probs = offset
     else:
         rate, offset = logits_of(rate, n), logits_of(offset, n)
-        probs = softmax(rate, offset, -1)[1]
     members = len(rate)
     certified = None
     if rays.certain is not None:
         certified = rays.certain.reshape(-1, n).expand(members, n)
         if not probabilities:
             certified = certified & _leaders_are_clear(rays, rate, n)
-    return _Part(rate, offset, rays.radius.reshape(-1, n).expand(members, n), probs, certified)
+    return _Part(rate, offset, rays.radius.reshape(-1, n).expand(members, n), certified)
 
 
 def _leaders_are_clear(rays: Rays, rate: Tensor, n: int) -> Tensor:

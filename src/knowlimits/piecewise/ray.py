@@ -323,7 +323,9 @@ class _Evaluator(TorchDispatchMode):
             return new
 
         offset = func(*[a.offset if isinstance(a, Traced) else a for a in args], **kwargs)
-        rate = func(*without_constants(lambda t: t.rate), **kwargs)
+        # The constant part is not read at all where the operation can leave it out.
+        beta = {"beta": 0} if entry.factors and entry.values and not isinstance(args[0], Traced) else {}
+        rate = func(*without_constants(lambda t: t.rate), **{**kwargs, **beta})
         first = offset[0] if isinstance(offset, tuple) else offset
         owners = self._owners(entry, args, traced, factors, first.shape)
         errors = (None, None)
@@ -393,10 +395,28 @@ class _Evaluator(TorchDispatchMode):
         return self._larger(*(a if isinstance(a, Traced) else _constant(a, args) for a in args))
 
     def _relu(self, x: Traced) -> Traced:
+        if x.errors is None and x.device.type == "cpu" and not x.offset.requires_grad:
+            return self._relu_compiled(x)
         kept = ((x.rate > 0) | ((x.rate == 0) & (x.offset > 0))).to(x.dtype)
         self._crossed(x.rate, x.offset, x.owners, x.errors)
         errors = x.errors and (x.errors[0] * kept, x.errors[1] * kept)
         return Traced(x.rate * kept, x.offset * kept, x.owners, errors)
+
+    def _relu_compiled(self, x: Traced) -> Traced:
+        from knowlimits.piecewise import kernels
+
+        # Axes along which the ray changes go first, so that every row of what follows is of one ray.
+        order = owned.varying_axes(x.owners)
+        order += [axis for axis in range(x.ndim) if axis not in order]
+        rate, offset = (t.permute(order).contiguous() for t in (x.rate, x.offset))
+        labels = owned.core(x.owners).reshape(-1)
+        parts = [torch.empty_like(rate), torch.empty_like(offset)]
+        radius = torch.empty(len(labels), dtype=rate.dtype)
+        rows = [t.reshape(len(labels), -1).numpy() for t in (rate, offset, *parts)]
+        kernels.relu(rows[0], rows[1], rows[2], rows[3], radius.numpy())
+        self.radius.scatter_reduce_(0, labels, radius, "amax")
+        back = [order.index(axis) for axis in range(x.ndim)]
+        return Traced(parts[0].permute(back), parts[1].permute(back), x.owners)
 
     def _larger(self, x: Traced, y: Traced) -> Traced:
         rate, offset = x.rate - y.rate, x.offset - y.offset

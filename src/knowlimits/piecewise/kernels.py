@@ -1,0 +1,29 @@
+"""Compiled loops, for what would be many passes over memory as tensor operations."""
+
+import numpy as np
+from numba import njit, prange
+
+
+@njit(cache=True, parallel=True, nogil=True, error_model="numpy")
+def relu(
+    rate: np.ndarray, offset: np.ndarray, new_rate: np.ndarray, new_offset: np.ndarray, radius: np.ndarray
+) -> None:  # pragma: no cover - compiled
+    """ReLU of ``rate * a + offset`` as `a` grows, and the last change of sign in every row.
+
+    Args:
+        rate, offset: ``(rows, units)``.
+        new_rate, new_offset: where the result goes.
+        radius: where the largest ``-offset / rate`` of each row goes, ``(rows,)``; 0 if no sign changes.
+    """
+    rows, units = rate.shape
+    for row in prange(rows):
+        last = 0.0
+        for unit in range(units):
+            # Without branches, so that the loop runs on vectors.
+            r, o = rate[row, unit], offset[row, unit]
+            kept = 1.0 if (r > 0) | ((r == 0) & (o > 0)) else 0.0
+            new_rate[row, unit] = r * kept
+            new_offset[row, unit] = o * kept
+            crossing = -o / (r if r != 0 else np.inf)
+            last = crossing if crossing > last else last
+        radius[row] = last
