@@ -19,6 +19,7 @@ _HOMES = {
     "PlattScaled": "knowlimits.models",
     "Stack": "knowlimits.networks",
     "UnsupportedOperation": "knowlimits.piecewise",
+    "dropout_members": "knowlimits.networks.masks",
     "far_field": "knowlimits.farfield",
     "fit_together": "knowlimits.models",
     "load": "knowlimits.io",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         fit_together,
     )
     from knowlimits.networks import Stack
+    from knowlimits.networks.masks import dropout_members
     from knowlimits.piecewise import UnsupportedOperation
 
 

@@ -25,12 +25,17 @@ def as_modules(model: Any) -> list[nn.Module]:
     Raises:
         TypeError: for anything else.
     """
+    # Copied together, so that members who share parameters share the copies.
+    modules = copy.deepcopy(_flat(model))
+    return [module.double().requires_grad_(False) for module in modules]
+
+
+def _flat(model: Any) -> list[nn.Module]:
     if isinstance(model, list | tuple | nn.ModuleList):
         if not len(model):
             raise ValueError("model must have a member at least. Got an empty list instead.")
-        return [module for one in model for module in as_modules(one)]
-    module = _as_module(model)
-    return [copy.deepcopy(module).double().requires_grad_(False)]
+        return [module for one in model for module in _flat(one)]
+    return [_as_module(model)]
 
 
 def _as_module(model: Any) -> nn.Module:

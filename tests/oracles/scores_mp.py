@@ -51,7 +51,7 @@ def gradient_length(weights, biases, x, name):
         for axis in range(len(x)):
             ends = []
             for sign in (1, -1):
-                point = [mpf(float(v)) + (sign * step if i == axis else 0) for i, v in enumerate(x)]
+                point = [mpf(v) + (sign * step if i == axis else 0) for i, v in enumerate(x)]
                 ends.append(_score(_probabilities(weights, biases, point), name))
             total += ((ends[0] - ends[1]) / (2 * step)) ** 2
         return mpmath.sqrt(total)
@@ -72,3 +72,21 @@ def _probabilities(weights, biases, point):
         exponentials = [mpmath.exp(h - top) for h in hidden]
         rows.append([e / sum(exponentials) for e in exponentials])
     return rows
+
+
+def far_point(origin, direction, radius):
+    """``origin + radius * direction`` without rounding."""
+    with mpmath.workdps(DIGITS):
+        return [mpf(float(x)) + mpf(radius) * mpf(float(d)) for x, d in zip(origin, direction, strict=True)]
+
+
+def score_at(weights, biases, point, name):
+    """A score of ReLU networks at a point of extended precision."""
+    with mpmath.workdps(DIGITS):
+        return _score(_probabilities(weights, biases, point), name)
+
+
+def probabilities_at(weights, biases, point):
+    """Probabilities of ReLU networks, (members, classes), at a point of extended precision."""
+    with mpmath.workdps(DIGITS):
+        return [[float(p) for p in row] for row in _probabilities(weights, biases, point)]

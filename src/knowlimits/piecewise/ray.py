@@ -324,7 +324,7 @@ class _Evaluator(TorchDispatchMode):
 
         offset = func(*[a.offset if isinstance(a, Traced) else a for a in args], **kwargs)
         # The constant part is not read at all where the operation can leave it out.
-        beta = {"beta": 0} if entry.factors and entry.values and not isinstance(args[0], Traced) else {}
+        beta = {"beta": 0} if entry.factors and 0 in entry.values and not isinstance(args[0], Traced) else {}
         rate = func(*without_constants(lambda t: t.rate), **{**kwargs, **beta})
         first = offset[0] if isinstance(offset, tuple) else offset
         owners = self._owners(entry, args, traced, factors, first.shape)
