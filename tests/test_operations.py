@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from knowlimits.piecewise import Affine, Maximum, Rewrite, UnsupportedOperation, follow, operations, ray, register
+from knowlimits.piecewise import Affine, Maximum, Rewrite, UnsupportedOperation, evaluator, follow, operations, register
 from knowlimits.testing import check_radius, check_ray, draw_rays
 
 G = torch.Generator().manual_seed(0)
@@ -227,7 +227,7 @@ def test_every_entry_has_a_case(monkeypatch):
             used.add(name)
             return super().get(name, default)
 
-    monkeypatch.setattr(ray, "TABLE", Recording(operations.TABLE))
+    monkeypatch.setattr(evaluator, "TABLE", Recording(operations.TABLE))
     for function, shape in CASES.values():
         with torch.no_grad():
             follow(function, *draw_rays(shape))

@@ -80,16 +80,10 @@ class FarField:
             name: a name in `knowlimits.scores.SCORES`.
             base: base of the logarithm of entropies; nats without it.
         """
-        lengths = []
-        for origins, directions in self._batches():
-            origins = origins.clone().requires_grad_()
-            with torch.enable_grad():
-                total = scores.score(self._limits(origins, directions), name, base=base).sum()
-                gradient = None
-                if total.requires_grad:
-                    (gradient,) = torch.autograd.grad(total, origins, allow_unused=True)
-            gradient = torch.zeros_like(origins) if gradient is None else gradient
-            lengths.append(gradient.flatten(1).norm(dim=1).detach().cpu())
+        lengths = [
+            scores.gradient_lengths(lambda x, d=directions: self._limits(x, d), origins, name, base).cpu()
+            for origins, directions in self._batches()
+        ]
         return torch.cat(lengths).numpy()
 
 

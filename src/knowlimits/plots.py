@@ -9,6 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
+from knowlimits.experiments.far_away import Profile
 from knowlimits.experiments.half_moons import Map
 
 #: Names of scores as axes show them.
@@ -18,6 +19,7 @@ TITLES = {
     "variance": "class variance",
     "mutual_information": "mutual information (bits)",
     "expected_entropy": "expected entropy (bits)",
+    "confidence": "confidence",
 }
 # Okabe and Ito's orange and blue, told apart by colour-blind eyes, with unlike markers for print without colour.
 _CLASSES = (("#E69F00", "o"), ("#0072B2", "^"))
@@ -127,4 +129,39 @@ def single(result: Map, X: np.ndarray, y: np.ndarray, norm: Normalize, gradients
     title = TITLES[result.score]
     ax.set_title(f"{result.model}: {'gradient of ' if gradients else ''}{title}", fontsize=10)
     figure.colorbar(image, ax=ax, extend="min" if gradients else "neither")
+    return figure
+
+
+def profiles(results: Sequence[Profile]) -> Figure:
+    """Confidence and scores along rays, out to ten times the last radius of each, and their exact limits at the right edge.
+
+    A row per score, a column per model; a ray has the colour of its direction.
+    """
+    names = list(results[0].values)
+    shape = (len(names), len(results))
+    size = (2.1 * shape[1] + 0.9, 1.65 * shape[0] + 0.5)
+    figure, axes = plt.subplots(*shape, figsize=size, sharex=True, sharey="row", squeeze=False, layout="constrained")
+    hues = Normalize(0, 2 * np.pi)
+    # Beyond the last distance, in the logarithmic scale.
+    infinity = results[0].distances[-1] * 2.2
+    for row, name in zip(axes, names, strict=True):
+        for ax, result in zip(row, results, strict=True):
+            for angle, values, limit in zip(result.angles, result.values[name], result.limits[name], strict=True):
+                colour = plt.get_cmap("twilight_shifted")(hues(angle))
+                ax.plot(result.distances, values, color=colour, linewidth=1)
+                ax.plot([result.distances[-1], infinity], [limit] * 2, color=colour, linewidth=0.8, linestyle=":")
+                ax.plot(infinity, limit, "o", color=colour, markersize=4, markeredgecolor="black", markeredgewidth=0.4)
+            ax.axvline(1, color="0.6", linewidth=0.8, zorder=0)
+            ax.set_xscale("log")
+            ax.tick_params(labelsize=7)
+            ax.minorticks_off()
+            ax.set_xticks([0.001, 0.01, 0.1, 1, infinity], ["0.001", "0.01", "0.1", "1", "\u221e"])
+        row[0].set_ylabel(TITLES[name], fontsize=7)
+    for ax, result in zip(axes[0], results, strict=True):
+        ax.set_title(result.model, fontsize=9)
+    figure.supxlabel("distance from the data's mean / radius beyond which no unit changes", fontsize=9)
+    compass = ScalarMappable(Normalize(0, 360), "twilight_shifted")
+    bar = figure.colorbar(compass, ax=axes.ravel().tolist(), pad=0.01, fraction=0.015, ticks=[0, 90, 180, 270, 360])
+    bar.set_label("direction of the ray (degrees)", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
     return figure

@@ -3,11 +3,9 @@
 Every score takes ``(members, n, classes)`` probabilities, a torch tensor or a numpy array, and returns ``(n,)`` of the same
 kind in float64. Larger means less sure. Far from the data probabilities underflow, and that is what the library is about:
 so values keep their relative accuracy there without clamps or epsilons ([1, 1e-200] has `max_prob` 1e-200, not 0), and
-gradients are
-finite also where a probability is exactly 0.
+gradients are finite also where a probability is exactly 0.
 """
 
-import copy
 import difflib
 import math
 from collections.abc import Callable
@@ -15,7 +13,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from knowlimits.adapt import as_modules, logits_of
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 
@@ -89,74 +89,45 @@ def probabilities(logits: Tensor) -> Tensor:
     return logits.double().softmax(-1)
 
 
-def member_logits(model: Any, X: Tensor) -> Tensor:
-    """Logits ``(members, n, classes)`` of a fitted classifier of ours, a `torch.nn.Module`, or a list of these.
-
-    A module may return ``(members, n, classes)``, ``(n, classes)``, or one logit f, ``(n,)`` or ``(n, 1)``, which is the
-    two-class network (0, f).
-    """
-    if isinstance(model, list | tuple):
-        return torch.cat([member_logits(one, X) for one in model])
-    logits = _module(model)(X)
-    if logits.ndim == 1:
-        logits = logits[:, None]
-    if logits.ndim == 2:
-        logits = logits[None]
-    if logits.ndim != 3 or logits.shape[1] != len(X):
-        raise ValueError(
-            "model must return logits of shape (members, n, classes), (n, classes), (n, 1) or (n,). "
-            f"Got {tuple(logits.shape)} for n = {len(X)} instead."
-        )
-    return nn.functional.pad(logits, (1, 0)) if logits.shape[2] == 1 else logits
-
-
 def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = None, batch_size: int = 4096) -> np.ndarray:
     """Euclidean length of the gradient of a score with respect to every input row, ``(n,)``, by automatic differentiation.
 
     A module is evaluated in float64 and eval mode on a copy, so that it stays as it was.
 
     Args:
-        model: what `member_logits` takes.
-        X: inputs, `(n, d)`.
+        model: what `knowlimits.far_field` takes, returning logits.
+        X: inputs, ``(n, features)``, or ``(n, ...)`` as the model takes them.
         name: a name in `SCORES`.
         base: base of the logarithm of entropies; nats without it.
         batch_size: rows per backward pass.
     """
-    function = _named(name)
     rows = torch.tensor(np.asarray(X), dtype=torch.float64)
-    if rows.ndim != 2 or not rows.isfinite().all():
-        raise ValueError(f"X must be finite and of shape (n, features). Got shape {tuple(rows.shape)} instead.")
-    model = _evaluable(model)
-    first = model[0] if isinstance(model, list) else model
-    parameter = next(first.parameters(), rows)
-    lengths = []
-    for part in rows.to(parameter.device).split(batch_size):
-        inputs = part.detach().clone().requires_grad_()
-        with torch.enable_grad():
-            total = function(probabilities(member_logits(model, inputs)), base=base).sum()
-            # A score that does not depend on the input (variance of one member) has gradient 0.
-            (gradient,) = torch.autograd.grad(total, inputs, allow_unused=True) if total.requires_grad else (None,)
-        gradient = torch.zeros_like(inputs) if gradient is None else gradient
-        # hypot-like scaling: squares of gradients below 1e-154 would underflow.
-        largest = gradient.abs().amax(1, keepdim=True)
-        scale = torch.where(largest > 0, largest, 1.0)
-        lengths.append(((gradient / scale).square().sum(1).sqrt() * scale[:, 0]).cpu())
-    return torch.cat(lengths).numpy()
+    if rows.ndim < 2 or not rows.isfinite().all():
+        raise ValueError(f"X must be finite and of shape (n, features) or more axes. Got shape {tuple(rows.shape)} instead.")
+    modules = [module.eval() for module in as_modules(model)]
+    device = next((p.device for module in modules for p in module.parameters()), rows.device)
+
+    def probs(inputs: Tensor) -> Tensor:
+        return probabilities(torch.cat([logits_of(module(inputs), len(inputs)) for module in modules]))
+
+    parts = rows.to(device).split(batch_size)
+    return torch.cat([gradient_lengths(probs, part, name, base).cpu() for part in parts]).numpy()
 
 
-def _evaluable(model: Any) -> Any:
-    if isinstance(model, list | tuple):
-        return [_evaluable(one) for one in model]
-    return copy.deepcopy(_module(model)).double().eval().requires_grad_(False)
-
-
-def _module(model: Any) -> nn.Module:
-    module = getattr(model, "stack_", model)
-    if not isinstance(module, nn.Module):
-        raise TypeError(
-            f"model must be a fitted classifier, a torch.nn.Module or a list of these. Got {type(model).__name__} instead."
-        )
-    return module
+def gradient_lengths(probs: Callable[[Tensor], Tensor], rows: Tensor, name: str, base: float | None) -> Tensor:
+    """Length of the gradient of a score of `probs(rows)`, ``(members, n, classes)``, with respect to every row, ``(n,)``."""
+    function = _named(name)
+    inputs = rows.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        total = function(probs(inputs), base=base).sum()
+        # A score that does not depend on the input (variance of one member) has gradient 0.
+        (gradient,) = torch.autograd.grad(total, inputs, allow_unused=True) if total.requires_grad else (None,)
+    gradient = torch.zeros_like(inputs) if gradient is None else gradient
+    gradient = gradient.flatten(1)
+    # hypot-like scaling: squares of gradients below 1e-154 would underflow.
+    largest = gradient.abs().amax(1, keepdim=True)
+    scale = torch.where(largest > 0, largest, 1.0)
+    return (gradient / scale).square().sum(1).sqrt() * scale[:, 0]
 
 
 def _named(name: str) -> Callable[..., Any]:

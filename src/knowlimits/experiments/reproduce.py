@@ -5,7 +5,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 import knowlimits
 from knowlimits import plots
 from knowlimits.experiments.departures import Departure, measure_departures
+from knowlimits.experiments.far_away import CONFIDENT, SCORES, Limits, follow_rays, measure_limits
 from knowlimits.experiments.half_moons import METRICS, Map, draw_data, maps, measure, model_names, settings, train_models
 from knowlimits.io import write_atomically
 from knowlimits.progress import progress_bar
@@ -105,13 +106,41 @@ def reproduce(
             if advance:
                 advance(1)
     _figures(out / "figures", results, data[0].X, data[0].y, individual, verbose)
+
+    limits = []
+    with progress_bar("limits along rays", len(names) * seeds, verbose) as advance:
+        for name, repetitions in zip(names, fitted, strict=True):
+            for model, d in zip(repetitions, data, strict=True):
+                limits.append(measure_limits(name, model, d))
+                if advance:
+                    advance(1)
+    limits = [_mean_limits([one for one in limits if one.model == name]) for name in names]
+    write_atomically(out / "tables" / "far_away.csv", _limits_csv(limits).encode())
+    profiles = [follow_rays(name, repetitions[0], data[0]) for name, repetitions in zip(names, fitted, strict=True)]
+    _save_figure(plots.profiles(profiles), out / "figures" / "rays.png")
     draws = min(seeds, _DEPARTURE_DRAWS)
-    write_atomically(out / "summary.md", _summary(rows, results, [], seeds, draws, individual).encode())
+    write_atomically(out / "summary.md", _summary(rows, results, limits, [], seeds, draws, individual).encode())
 
     departures = measure_departures(data[:draws], names, verbose)
     write_atomically(out / "tables" / "departures.csv", _departures_csv(departures).encode())
-    write_atomically(out / "summary.md", _summary(rows, results, departures, seeds, draws, individual).encode())
+    write_atomically(out / "summary.md", _summary(rows, results, limits, departures, seeds, draws, individual).encode())
     return rows
+
+
+def _mean_limits(limits: Sequence[Limits]) -> Limits:
+    """The mean over repetitions."""
+
+    def mean(values: Iterable[float]) -> float:
+        return float(np.mean(list(values)))
+
+    return Limits(
+        limits[0].model,
+        {score: mean(one.near[score] for one in limits) for score in SCORES},
+        {score: mean(one.far[score] for one in limits) for score in SCORES},
+        mean(one.confident_near for one in limits),
+        mean(one.confident_far for one in limits),
+        mean(one.radius for one in limits),
+    )
 
 
 def _figures(folder: Path, results: Sequence[Map], X: np.ndarray, y: np.ndarray, individual: bool, verbose: bool) -> None:
@@ -153,6 +182,28 @@ def _table_csv(rows: Sequence[Row]) -> str:
     return buffer.getvalue()
 
 
+def _limits_csv(limits: Sequence[Limits]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    columns = [f"{score}_{place}" for score in SCORES for place in ("near", "far")]
+    writer.writerow(["model", "confident_near", "confident_far", "radius", *columns])
+    for one in limits:
+        values = [value for score in SCORES for value in (one.near[score], one.far[score])]
+        cells = [one.confident_near, one.confident_far, one.radius, *values]
+        writer.writerow([one.model, *(f"{value:.6g}" for value in cells)])
+    return buffer.getvalue()
+
+
+def _limits_markdown(limits: Sequence[Limits]) -> str:
+    titles = [f"confidence ≥ {CONFIDENT}", *(score.replace("_", " ") for score in SCORES)]
+    lines = ["| model | last radius | " + " | ".join(titles) + " |", "|---|" + "---:|" * (len(titles) + 1)]
+    for one in limits:
+        pairs = [f"{one.confident_near:.0%} → {one.confident_far:.0%}"]
+        pairs += [f"{one.near[score]:.3f} → {one.far[score]:.3f}" for score in SCORES]
+        lines.append(f"| {one.model} | {one.radius:.0f} | " + " | ".join(pairs) + " |")
+    return "\n".join(lines)
+
+
 def _departures_csv(departures: Sequence[Departure]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -180,7 +231,13 @@ def table_markdown(rows: Sequence[Row]) -> str:
 
 
 def _summary(
-    rows: Sequence[Row], results: Sequence[Map], departures: Sequence[Departure], seeds: int, draws: int, individual: bool
+    rows: Sequence[Row],
+    results: Sequence[Map],
+    limits: Sequence[Limits],
+    departures: Sequence[Departure],
+    seeds: int,
+    draws: int,
+    individual: bool,
 ) -> str:
     text = f"""# The half-moons experiments of "Know Your Limits" (Ulmer and Cina, UAI 2021)
 
@@ -213,6 +270,19 @@ a row. Far from the data the colours no longer change along rays: the models are
 
 Each map is the length of the score's gradient with respect to the input, in a logarithmic scale of six decades that a row
 shares. It falls towards zero away from the decision boundaries, and the edges of the network's linear regions show as kinks.
+
+## Near the data, and infinitely far away
+
+{_limits_markdown(limits)}
+
+In each cell the test data on the left, and on the right the exact limit along rays from every training point in twelve evenly
+spread directions: the share of points, and of rays, with a confidence of {CONFIDENT} or more; and the median of every score,
+entropies in bits. The last radius is the median distance beyond which no unit of any member changes. Means over {seeds} draws.
+
+![Confidence and scores along twelve rays](figures/rays.png)
+
+The models of the first draw along twelve rays from the mean of the training data. From 1 on, the grey line, every unit is as it
+will be for ever; the dots at the right edge are the exact limits, computed without going there.
 """
     if departures:
         text += f"""

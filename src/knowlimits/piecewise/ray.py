@@ -1,54 +1,27 @@
 """The ray evaluator: a model along x0 + a d, as a grows without bound.
 
-Every number of a piecewise-linear network is eventually ``rate * a + offset``. A `Traced` tensor carries the two, and the
+Every number of a piecewise-linear network is eventually ``rate * a + offset``. A `Ray` tensor carries the two, and the
 evaluator, which sees every ATen operation that meets one, looks up in the table how to push them on: an affine operation acts
 on both, its constant part on the offset alone; a maximum is lexicographic; a smooth function becomes its asymptote.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from knowlimits.piecewise import owners as owned
-from knowlimits.piecewise.operations import (
-    TABLE,
-    Affine,
-    Joint,
-    Maximum,
-    Move,
-    Rewrite,
-    Smooth,
-    UnsupportedOperation,
-)
+from knowlimits.piecewise.evaluator import Evaluator, Traced
+from knowlimits.piecewise.operations import Affine, Joint, Maximum, Smooth
 
-# Results that only have the shape of their argument: constants, whatever the argument is.
-_SHAPED = {"zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full"}
-# Moves of type or device, which are not followed: rays stay in float64 where they are.
-_CASTS = {"_to_copy", "to", "contiguous"}
-_COMPARISONS = {"gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin", "sort", "topk", "sign", "floor", "round", "ceil"}
-_PRODUCTS = {"mul", "mm", "bmm", "addmm", "baddbmm", "mv", "dot", "pow", "square", "div", "reciprocal"}
-_HINTS = {
-    "control": "Python cannot branch on it, as a ray has no one value: use relu, clamp, maximum or minimum instead.",
-    "comparison": "it jumps where its argument crosses a threshold: use relu, clamp, maximum or minimum instead.",
-    "product": "a product or quotient of two values that both hang on the input is not piecewise linear (attention, gating).",
-    "random": "it draws random numbers: put the model into eval mode, model.eval(), or use knowlimits.dropout_members.",
-    "training": "batch statistics tie the rows of a batch together: put the model into eval mode, model.eval().",
-    "mixed": "it combines different rows of the batch, so a row has no ray of its own.",
-    "constant": "a constant tensor is written over with values that hang on the input: build it with torch.cat or torch.stack.",
-    "unknown": "the table of operations has no entry for it: see knowlimits.piecewise.register.",
-}
 # A rounding error of the sum of n terms is at most n + 2 of these times the sum of their sizes.
 _EPS = torch.finfo(torch.float64).eps
 
 
-class Traced(torch.Tensor):
+class Ray(Traced):
     """A tensor of numbers that are eventually ``rate * a + offset``; exists inside `follow` only.
 
     Attributes:
@@ -64,37 +37,19 @@ class Traced(torch.Tensor):
     errors: tuple[Tensor, Tensor] | None
 
     @staticmethod
-    def __new__(cls, rate: Tensor, offset: Tensor, owners: Tensor, errors: tuple[Tensor, Tensor] | None = None) -> "Traced":
+    def __new__(cls, rate: Tensor, offset: Tensor, owners: Tensor, errors: tuple[Tensor, Tensor] | None = None) -> "Ray":
         """Wrap two tensors of one shape."""
         self = torch.Tensor._make_wrapper_subclass(
             cls, offset.shape, strides=offset.stride(), dtype=offset.dtype, device=offset.device
         )
-        self.rate, self.offset, self.owners, self.errors = rate, offset, owners, errors
+        self.rate, self.offset, self.owners = _laid_out(rate, offset), offset, owners
+        self.errors = errors and (_laid_out(errors[0], offset), _laid_out(errors[1], offset))
         return self
 
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
-
-    @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Refuse: outside `follow` nothing knows what to do."""
-        raise RuntimeError(
-            f"{func} met a tensor of knowlimits.far_field after it had ended: the model keeps one between calls."
-        )
-
-
-class _CircularPadding(TorchFunctionMode):
-    """Circular padding as a choice of places: torch's own writes into a constant, which could not be followed."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        mode = args[2] if len(args) > 2 else kwargs.get("mode")
-        if func is nn.functional.pad and mode == "circular" and isinstance(args[0], Traced):
-            x, widths = args[0], args[1] if len(args) > 1 else kwargs["pad"]
-            for axis, (before, after) in enumerate(zip(widths[::2], widths[1::2], strict=True), 1):
-                size = x.shape[-axis]
-                x = x.index_select(-axis, torch.arange(-before, size + after, device=x.device) % size)
-            return x
-        return func(*args, **kwargs)
+    @property
+    def like(self) -> Tensor:  # type: ignore[override]
+        """A plain tensor of the same shape."""
+        return self.offset
 
 
 @dataclass
@@ -134,121 +89,33 @@ def follow(
     ones = (1,) * (origins.ndim - batch_axes)
     labels = torch.arange(rows.numel(), device=origins.device).reshape(*rows, *ones).expand(origins.shape)
     errors = (torch.zeros_like(origins), torch.zeros_like(origins)) if certify else None
-    evaluator = _Evaluator(rows.numel(), origins)
+    evaluator = _RayEvaluator(rows.numel(), origins)
     # A clone: a model may work in place on its input.
-    traced = Traced(directions.clone(), origins.clone(), labels, errors)
-    with evaluator.named(module if isinstance(module, nn.Module) else nn.Module()), _CircularPadding(), evaluator:
-        out = module(traced)
-    if not isinstance(out, Tensor):
-        raise TypeError(f"model must return a tensor. Got {type(out).__name__} instead.")
-    if not isinstance(out, Traced):
+    traced = Ray(directions.clone(), origins.clone(), labels, errors)
+    out = evaluator.run(module, traced)
+    if not isinstance(out, Ray):
         # The output does not hang on the input at all.
-        out = Traced(torch.zeros_like(out), out, labels, errors)
+        out = Ray(torch.zeros_like(out), out, labels, errors)
     certain = ~evaluator.undecided if certify else None
     return Rays(out.rate, out.offset, evaluator.radius, certain, out.errors)
 
 
-class _Evaluator(TorchDispatchMode):
-    """Sees every operation under it, and does those that meet a traced tensor by the table."""
+class _RayEvaluator(Evaluator):
+    """Pushes rates and offsets, and keeps count of where units change."""
 
     def __init__(self, labels: int, like: Tensor):
         super().__init__()
         self.labels = labels
         self.radius = like.new_zeros(labels)
         self.undecided = torch.zeros(labels, dtype=torch.bool, device=like.device)
-        self._where: list[str] = []
 
-    @contextmanager
-    def named(self, module: nn.Module) -> Any:
-        """Keep track of the submodule that runs, for messages."""
-        handles = []
-        for name, submodule in module.named_modules():
-            if isinstance(submodule, torch.jit.ScriptModule):
-                continue
-            label = f"{name or 'the model'} ({type(submodule).__name__})"
-            enter = submodule.register_forward_pre_hook(lambda *_, label=label: self._where.append(label))
-            handles += [enter, submodule.register_forward_hook(lambda *_: self._where.pop() and None)]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+    def copy(self, x: Ray) -> Ray:
+        """A copy with memory of its own."""
+        return Ray(x.rate.clone(), x.offset.clone(), x.owners, x.errors and (x.errors[0].clone(), x.errors[1].clone()))
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        traced = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Traced)]
-        name = func.overloadpacket.__name__
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            raise self._refuse(name, "random")
-        if not traced:
-            return func(*args, **kwargs)
-        args = self._positional(func, args, kwargs)
-        entry = TABLE.get(name)
-        result = None
-        if isinstance(entry, Rewrite):
-            with self:
-                return entry.function(*_given(func, args), **kwargs)
-        if entry is None and func._can_decompose() and not _is_in_place(name):
-            with self:
-                return func.decompose(*args, **kwargs)
-        if _is_in_place(name):
-            if not isinstance(args[0], Traced):
-                raise self._refuse(name, "constant")
-            if name[:-1] not in _WRITES:
-                with self:
-                    result = getattr(torch.ops.aten, name[:-1])(*args, **kwargs)
-        # Autograd too sees what is done to rates and offsets, which gives the gradient of a limit.
-        with _above_autograd():
-            if _is_in_place(name):
-                return self._write(args[0], result if result is not None else args[1] if len(args) > 1 else 0.0)
-            return self._do(entry, func, name, args, kwargs, traced)
-
-    def _positional(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
-        """Arguments given by name moved to their positions."""
-        args = list(args)
-        for argument in func._schema.arguments[len(args) :]:
-            if argument.kwarg_only:
-                break
-            args.append(kwargs.pop(argument.name) if argument.name in kwargs else argument.default_value)
-        return args
-
-    def _do(self, entry: Any, func: Any, name: str, args: list[Any], kwargs: dict[str, Any], traced: list[Traced]) -> Any:
-        if name in _SHAPED:
-            return func(traced[0].offset, *args[1:], **kwargs)
-        if name in _CASTS:
-            if not kwargs.get("dtype", torch.float64).is_floating_point:
-                raise self._refuse(name, "comparison")
-            x = traced[0]
-            return Traced(x.rate.clone(), x.offset.clone(), x.owners, x.errors and (x.errors[0].clone(), x.errors[1].clone()))
-        try:
-            if isinstance(entry, Move):
-                return self._move(func, args, kwargs, traced)
-            if isinstance(entry, Affine):
-                return self._affine(entry, func, name, args, kwargs, traced)
-            if isinstance(entry, Maximum):
-                return self._maximum(entry, args)
-            if isinstance(entry, Smooth):
-                return self._smooth(entry, func, args, kwargs)
-            if isinstance(entry, Joint):
-                return self._joint(entry, func, args, kwargs)
-        except owned.MixedRays:
-            raise self._refuse(name, "mixed") from None
-        kind = "unknown"
-        if name in ("_local_scalar_dense", "is_nonzero", "item", "nonzero"):
-            kind = "control"
-        elif name in _COMPARISONS:
-            kind = "comparison"
-        elif name in _PRODUCTS:
-            kind = "product"
-        raise self._refuse(name, kind)
-
-    def _refuse(self, name: str, kind: str) -> UnsupportedOperation:
-        where = f" in {self._where[-1]}" if self._where else ""
-        return UnsupportedOperation(f"operation {name}{where} has no far field: {_HINTS[kind]}")
-
-    def _write(self, target: Traced, result: Any) -> Traced:
+    def write(self, target: Ray, result: Any) -> Ray:
         """Write a result into the argument's own parts, so that views of it change too."""
-        if isinstance(result, Traced):
+        if isinstance(result, Ray):
             target.rate.copy_(result.rate)
             target.offset.copy_(result.offset)
             if target.errors and result.errors:
@@ -261,17 +128,14 @@ class _Evaluator(TorchDispatchMode):
                 error.zero_()
         return target
 
-    def _move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Traced]) -> Any:
-        if any(isinstance(a, Traced) for a in tree_leaves(args[1:])) and func.overloadpacket.__name__ in _INDEXED:
-            raise self._refuse(func.overloadpacket.__name__, "comparison")
-
+    def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Ray]) -> Any:
         if func.overloadpacket.__name__ in ("view", "_unsafe_view"):
             # The parts may lie in memory otherwise than the whole says.
             func = torch.ops.aten.reshape.default
 
-        def moved(part: Callable[[Traced], Tensor], constant: Callable[[Tensor], Tensor]) -> Any:
+        def moved(part: Callable[[Ray], Tensor], constant: Callable[[Tensor], Tensor]) -> Any:
             def pick(a: Any) -> Any:
-                if isinstance(a, Traced):
+                if isinstance(a, Ray):
                     return part(a)
                 return constant(a) if isinstance(a, Tensor) and a.is_floating_point() else a
 
@@ -294,25 +158,13 @@ class _Evaluator(TorchDispatchMode):
             errors = tuple(moved(lambda t, k=k: t.errors[k], zero) for k in range(2))  # type: ignore[index]
         return _wrapped(rate, offset, owners, errors)
 
-    def _affine(
-        self, entry: Affine, func: Any, name: str, args: list[Any], kwargs: dict[str, Any], traced: list[Traced]
-    ) -> Any:
-        allowed = set(entry.values) | set(entry.factors or ())
-        for position, a in enumerate(args):
-            if isinstance(a, Traced) and position not in allowed:
-                raise self._refuse(name, "comparison" if name == "where" else "product")
-        factors = [p for p in entry.factors or () if isinstance(args[p], Traced)]
-        if len(factors) > 1:
-            raise self._refuse(name, "product")
-        if kwargs.get("rounding_mode") is not None:
-            raise self._refuse(name, "comparison")
-        if name == "native_batch_norm" and args[5]:
-            raise self._refuse(name, "training")
+    def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Ray]) -> Any:
+        factors = [p for p in entry.factors or () if isinstance(args[p], Ray)]
 
-        def without_constants(pick: Callable[[Traced], Tensor]) -> list[Any]:
+        def without_constants(pick: Callable[[Ray], Tensor]) -> list[Any]:
             """Arguments of the linear part: constants among the values are zero, and so is a product of constants."""
-            new = [pick(a) if isinstance(a, Traced) else a for a in args]
-            zeroed = [p for p in entry.values if not isinstance(args[p], Traced)]
+            new = [pick(a) if isinstance(a, Ray) else a for a in args]
+            zeroed = [p for p in entry.values if not isinstance(args[p], Ray)]
             if entry.factors and not factors:
                 zeroed.append(entry.factors[0])
             for p in zeroed:
@@ -322,9 +174,9 @@ class _Evaluator(TorchDispatchMode):
                     new[p] = 0.0
             return new
 
-        offset = func(*[a.offset if isinstance(a, Traced) else a for a in args], **kwargs)
+        offset = func(*[a.offset if isinstance(a, Ray) else a for a in args], **kwargs)
         # The constant part is not read at all where the operation can leave it out.
-        beta = {"beta": 0} if entry.factors and 0 in entry.values and not isinstance(args[0], Traced) else {}
+        beta = {"beta": 0} if entry.factors and 0 in entry.values and not isinstance(args[0], Ray) else {}
         rate = func(*without_constants(lambda t: t.rate), **{**kwargs, **beta})
         first = offset[0] if isinstance(offset, tuple) else offset
         owners = self._owners(entry, args, traced, factors, first.shape)
@@ -332,10 +184,10 @@ class _Evaluator(TorchDispatchMode):
         if traced[0].errors:
             errors = self._bounds(entry, func, args, kwargs, without_constants)
         if isinstance(offset, tuple):
-            return Traced(rate[0], offset[0], owners, _pair(errors)), *offset[1:]
-        return Traced(rate, offset, owners, _pair(errors))
+            return Ray(rate[0], offset[0], owners, _pair(errors)), *offset[1:]
+        return Ray(rate, offset, owners, _pair(errors))
 
-    def _owners(self, entry: Affine, args: list[Any], traced: list[Traced], factors: list[int], shape: torch.Size) -> Tensor:
+    def _owners(self, entry: Affine, args: list[Any], traced: list[Ray], factors: list[int], shape: torch.Size) -> Tensor:
         if entry.reduces is not None:
             dims = args[entry.reduces] if len(args) > entry.reduces else None
             keepdim = len(args) > entry.reduces + 1 and bool(args[entry.reduces + 1])
@@ -360,7 +212,7 @@ class _Evaluator(TorchDispatchMode):
         func: Any,
         args: list[Any],
         kwargs: dict[str, Any],
-        without_constants: Callable[[Callable[[Traced], Tensor]], list[Any]],
+        without_constants: Callable[[Callable[[Ray], Tensor]], list[Any]],
     ) -> tuple[Tensor, Tensor]:
         """Bounds on the rounding errors of rate and offset: those carried over, and those made here."""
 
@@ -383,26 +235,26 @@ class _Evaluator(TorchDispatchMode):
             return both[0] + share * both[1]
 
         rate = bound(without_constants(lambda t: t.errors[0]), without_constants(lambda t: t.rate))  # type: ignore[index]
-        values = [a.offset if isinstance(a, Traced) else a for a in args]
+        values = [a.offset if isinstance(a, Ray) else a for a in args]
         offset = bound(without_constants(lambda t: t.errors[1]), values)  # type: ignore[index]
         return rate, offset
 
-    def _maximum(self, entry: Maximum, args: list[Any]) -> Traced:
+    def maximum(self, entry: Maximum, args: list[Any]) -> Ray:
         if entry.of == "relu":
             return self._relu(args[0])
         if entry.of == "axes":
             return self._largest(*args)
-        return self._larger(*(a if isinstance(a, Traced) else _constant(a, args) for a in args))
+        return self._larger(*(a if isinstance(a, Ray) else _constant(a, args) for a in args))
 
-    def _relu(self, x: Traced) -> Traced:
+    def _relu(self, x: Ray) -> Ray:
         if x.errors is None and x.device.type == "cpu" and not x.offset.requires_grad:
             return self._relu_compiled(x)
         kept = ((x.rate > 0) | ((x.rate == 0) & (x.offset > 0))).to(x.dtype)
         self._crossed(x.rate, x.offset, x.owners, x.errors)
         errors = x.errors and (x.errors[0] * kept, x.errors[1] * kept)
-        return Traced(x.rate * kept, x.offset * kept, x.owners, errors)
+        return Ray(x.rate * kept, x.offset * kept, x.owners, errors)
 
-    def _relu_compiled(self, x: Traced) -> Traced:
+    def _relu_compiled(self, x: Ray) -> Ray:
         from knowlimits.piecewise import kernels
 
         # Axes along which the ray changes go first, so that every row of what follows is of one ray.
@@ -416,9 +268,9 @@ class _Evaluator(TorchDispatchMode):
         kernels.relu(rows[0], rows[1], rows[2], rows[3], radius.numpy())
         self.radius.scatter_reduce_(0, labels, radius, "amax")
         back = [order.index(axis) for axis in range(x.ndim)]
-        return Traced(parts[0].permute(back), parts[1].permute(back), x.owners)
+        return Ray(parts[0].permute(back), parts[1].permute(back), x.owners)
 
-    def _larger(self, x: Traced, y: Traced) -> Traced:
+    def _larger(self, x: Ray, y: Ray) -> Ray:
         rate, offset = x.rate - y.rate, x.offset - y.offset
         first = (rate > 0) | ((rate == 0) & (offset > 0))
         owners = owned.broadcast([x.owners, y.owners], rate.shape)
@@ -429,9 +281,9 @@ class _Evaluator(TorchDispatchMode):
             errors = [a + b + _EPS * size for (a, b), size in zip(pairs, sizes, strict=True)]
             chosen = (torch.where(first, *pairs[0]), torch.where(first, *pairs[1]))
         self._crossed(rate, offset, owners, errors)
-        return Traced(torch.where(first, x.rate, y.rate), torch.where(first, x.offset, y.offset), owners, chosen)
+        return Ray(torch.where(first, x.rate, y.rate), torch.where(first, x.offset, y.offset), owners, chosen)
 
-    def _largest(self, x: Traced, dim: Any = (), keepdim: bool = False) -> Traced:
+    def _largest(self, x: Ray, dim: Any = (), keepdim: bool = False) -> Ray:
         """The lexicographic maximum of rate and offset along axes."""
         owners = _reduced(x.owners, dim, keepdim)
         dims = [d % x.ndim for d in ([dim] if isinstance(dim, int) else dim)] or list(range(x.ndim))
@@ -457,9 +309,7 @@ class _Evaluator(TorchDispatchMode):
         # The winner has no rival in itself.
         others = torch.ones_like(rate).scatter_(-1, winner, 0.0)
         self._crossed(best[0] - rate, best[1] - offset, flat(x.owners), errors, others)
-        return Traced(
-            chosen(x.rate), chosen(x.offset), owners, _pair([chosen(e) for e in x.errors] if x.errors else (None, None))
-        )
+        return Ray(chosen(x.rate), chosen(x.offset), owners, _pair([chosen(e) for e in x.errors] if x.errors else (None, None)))
 
     def _crossed(
         self, rate: Tensor, offset: Tensor, owners: Tensor, errors: Sequence[Tensor] | None, counts: Tensor | None = None
@@ -479,7 +329,7 @@ class _Evaluator(TorchDispatchMode):
             doubt = (~clear).to(rate.dtype)
             self.undecided |= owned.largest(doubt, owners, self.labels) > 0
 
-    def _smooth(self, entry: Smooth, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def smooth(self, entry: Smooth, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         x = args[0]
         (slope_below, below), (slope_above, above) = entry.asymptotes(*args[1:], **kwargs)
         value = func(x.offset, *args[1:], **kwargs)
@@ -495,13 +345,13 @@ class _Evaluator(TorchDispatchMode):
             # None of these functions is steeper than 1.2.
             self._crossed(x.rate, torch.ones_like(x.offset), x.owners, (x.errors[0], torch.zeros_like(x.offset)))
             errors = tuple(1.2 * e for e in x.errors)
-        out = Traced(slope * x.rate, offset, x.owners, errors)  # type: ignore[arg-type]
+        out = Ray(slope * x.rate, offset, x.owners, errors)  # type: ignore[arg-type]
         return (out, *rest) if rest else out
 
-    def _joint(self, entry: Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def joint(self, entry: Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         x = args[0]
-        if any(isinstance(a, Traced) for a in args[1:]):
-            raise self._refuse(func.overloadpacket.__name__, "product")
+        if any(isinstance(a, Ray) for a in args[1:]):
+            raise self.refuse(func.overloadpacket.__name__, "product")
         rate, offset = entry.rule(x.rate, x.offset, *args[1:], **kwargs)
         self._moving(x.rate != 0, x.owners)
         owners = owned.resized(x.owners, rate.shape) if rate.ndim == x.ndim else _reduced(x.owners, args[1], False)
@@ -510,7 +360,7 @@ class _Evaluator(TorchDispatchMode):
             # Which rates are largest is not bounded here, so nothing is certain where they differ.
             self.undecided |= owned.largest((x.rate != 0).to(x.rate.dtype), x.owners, self.labels) > 0
             errors = torch.zeros_like(rate), torch.full_like(offset, torch.inf)
-        out = Traced(rate, offset, owners, errors)
+        out = Ray(rate, offset, owners, errors)
         returns = len(func._schema.returns)
         return (out, *[offset.new_empty(0) for _ in range(returns - 1)]) if returns > 1 else out
 
@@ -520,52 +370,35 @@ class _Evaluator(TorchDispatchMode):
         self.radius = torch.where(still, torch.nan, self.radius)
 
 
-def _above_autograd() -> Any:
-    """Let autograd record what is done inside a dispatch, which lies below it."""
-    dispatch = torch._C
-    hidden = dispatch._dispatch_tls_local_exclude_set()
-    for key in (dispatch.DispatchKey.AutogradFunctionality, dispatch.DispatchKey.ADInplaceOrView):
-        hidden = hidden.remove(key)
-    return dispatch._ForceDispatchKeyGuard(dispatch._dispatch_tls_local_include_set(), hidden)
-
-
-# In-place operations whose result is their second argument, or zero.
-_WRITES = {"copy", "fill", "zero"}
-_INDEXED = {"index", "index_select", "gather"}
 # More terms than this a sum may have, but their errors do not add up in practice: pairwise and blocked summation.
 _MOST_TERMS = 4096
 
 
-def _is_in_place(name: str) -> bool:
-    return name.endswith("_") and not name.startswith("_")
-
-
-def _given(func: Any, args: list[Any]) -> list[Any]:
-    """Arguments without those at the end that were left at their default."""
-    defaults = [a.default_value for a in func._schema.arguments][: len(args)]
-    while args and len(args) > 1 and args[-1] is None and defaults[len(args) - 1] is None:
-        args = args[:-1]
-    return args
+def _laid_out(part: Tensor, like: Tensor) -> Tensor:
+    """The same numbers, in memory as those of another tensor, so that a view of one is a view of the other."""
+    if part.stride() == like.stride() or 0 in like.stride():
+        return part
+    return torch.empty_strided(like.shape, like.stride(), dtype=part.dtype, device=part.device).copy_(part)
 
 
 def _wrapped(rate: Any, offset: Any, owners: Any, errors: Any) -> Any:
     if isinstance(offset, Tensor):
-        return Traced(rate, offset, owners, _pair(errors))
+        return Ray(rate, offset, owners, _pair(errors))
     pairs = zip(*errors, strict=True) if errors[0] is not None else [(None, None)] * len(offset)
-    return [Traced(r, o, own, _pair(e)) for r, o, own, e in zip(rate, offset, owners, pairs, strict=True)]
+    return [Ray(r, o, own, _pair(e)) for r, o, own, e in zip(rate, offset, owners, pairs, strict=True)]
 
 
 def _pair(errors: Any) -> Any:
     return None if errors is None or errors[0] is None else tuple(errors)
 
 
-def _constant(value: Tensor, args: list[Any]) -> Traced:
+def _constant(value: Tensor, args: list[Any]) -> Ray:
     """A constant as a ray that does not move, for comparison with one that does."""
-    beside = next(a for a in args if isinstance(a, Traced))
+    beside = next(a for a in args if isinstance(a, Ray))
     value = value.to(beside.dtype).expand(torch.broadcast_shapes(value.shape, beside.shape))
     zero = torch.zeros_like(value)
     owners = owned.core(beside.owners).expand(value.shape)
-    return Traced(zero, value, owners, (zero, zero) if beside.errors else None)
+    return Ray(zero, value, owners, (zero, zero) if beside.errors else None)
 
 
 def _reduced(owners: Tensor, dim: Any, keepdim: bool) -> Tensor:

@@ -1,0 +1,248 @@
+"""What all evaluators share: seeing each ATen operation of a model, and finding its entry in the table.
+
+An evaluator pushes a `Traced` tensor, which knows more than numbers, through a model as it is. It sees the model's operations,
+not its classes, so that residual connections and user-written modules need no special case. What an operation of each kind
+does to a traced tensor is the subclass's business.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from knowlimits.piecewise.operations import (
+    TABLE,
+    Affine,
+    Joint,
+    Maximum,
+    Move,
+    Rewrite,
+    Smooth,
+    UnsupportedOperation,
+)
+from knowlimits.piecewise.owners import MixedRays
+
+# Results that only have the shape of their argument: constants, whatever the argument is.
+_SHAPED = {"zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full"}
+# Moves of type or device, which are not followed: evaluators stay in float64 where they are.
+_CASTS = {"_to_copy", "to", "contiguous"}
+# In-place operations whose result is their second argument, or zero.
+_WRITES = {"copy", "fill", "zero"}
+_INDEXED = {"index", "index_select", "gather"}
+_CONTROL = {"_local_scalar_dense", "is_nonzero", "item", "nonzero"}
+_COMPARISONS = {"gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin", "sort", "topk", "sign", "floor", "round", "ceil"}
+_PRODUCTS = {"mul", "mm", "bmm", "addmm", "baddbmm", "mv", "dot", "pow", "square", "div", "reciprocal"}
+_HINTS = {
+    "control": "Python cannot branch on it, as a ray has no one value: use relu, clamp, maximum or minimum instead.",
+    "comparison": "it jumps where its argument crosses a threshold: use relu, clamp, maximum or minimum instead.",
+    "product": "a product or quotient of two values that both hang on the input is not piecewise linear (attention, gating).",
+    "random": "it draws random numbers: put the model into eval mode, model.eval(), or use knowlimits.dropout_members.",
+    "training": "batch statistics tie the rows of a batch together: put the model into eval mode, model.eval().",
+    "mixed": "it combines different rows of the batch, so a row has no ray of its own.",
+    "constant": "a constant tensor is written over with values that hang on the input: build it with torch.cat or torch.stack.",
+    "unknown": "the table of operations has no entry for it: see knowlimits.piecewise.register.",
+}
+
+
+class Traced(torch.Tensor):
+    """A tensor that an evaluator pushes through a model, in place of the numbers of one input; exists inside it only.
+
+    Attributes:
+        like: a plain tensor of the same shape.
+    """
+
+    like: Tensor
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Refuse: outside an evaluator nothing knows what to do."""
+        raise RuntimeError(
+            f"{func} met a tensor of knowlimits after its evaluation had ended: the model keeps one between calls."
+        )
+
+
+class _CircularPadding(TorchFunctionMode):
+    """Circular padding as a choice of places: torch's own writes into a constant, which could not be followed."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        mode = args[2] if len(args) > 2 else kwargs.get("mode")
+        if func is nn.functional.pad and mode == "circular" and isinstance(args[0], Traced):
+            x, widths = args[0], args[1] if len(args) > 1 else kwargs["pad"]
+            for axis, (before, after) in enumerate(zip(widths[::2], widths[1::2], strict=True), 1):
+                size = x.shape[-axis]
+                x = x.index_select(-axis, torch.arange(-before, size + after, device=x.device) % size)
+            return x
+        return func(*args, **kwargs)
+
+
+class Evaluator(TorchDispatchMode):
+    """Sees every operation under it, and does those that meet a traced tensor by the table.
+
+    Subclasses say what an operation of each kind does: `move`, `affine`, `maximum`, `smooth`, `joint`, `copy` and `write`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._where: list[str] = []
+
+    def run(self, model: Callable[[Tensor], Any], x: Traced) -> Tensor:
+        """The model's output for a traced input."""
+        with self._named(model if isinstance(model, nn.Module) else nn.Module()), _CircularPadding(), self:
+            out = model(x)
+        if not isinstance(out, Tensor):
+            raise TypeError(f"model must return a tensor. Got {type(out).__name__} instead.")
+        return out
+
+    def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
+        """Do an operation that moves numbers."""
+        raise NotImplementedError
+
+    def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
+        """Do an operation that is linear in those of its arguments that are traced, together with some constants."""
+        raise NotImplementedError
+
+    def maximum(self, entry: Maximum, args: list[Any]) -> Any:
+        """Do a maximum."""
+        raise NotImplementedError
+
+    def smooth(self, entry: Smooth, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Do a function of one number with asymptotes."""
+        raise NotImplementedError
+
+    def joint(self, entry: Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Do a function of several numbers with a limit."""
+        raise NotImplementedError
+
+    def copy(self, x: Any) -> Any:
+        """A copy with memory of its own."""
+        raise NotImplementedError
+
+    def write(self, target: Any, result: Any) -> Any:
+        """Write a result, traced or constant, into the memory of a traced tensor, so that views of it change too."""
+        raise NotImplementedError
+
+    @contextmanager
+    def _named(self, module: nn.Module) -> Any:
+        """Keep track of the submodule that runs, for messages."""
+        handles = []
+        for name, submodule in module.named_modules():
+            if isinstance(submodule, torch.jit.ScriptModule):
+                continue
+            label = f"{name or 'the model'} ({type(submodule).__name__})"
+            enter = submodule.register_forward_pre_hook(lambda *_, label=label: self._where.append(label))
+            handles += [enter, submodule.register_forward_hook(lambda *_: self._where.pop() and None)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        traced = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Traced)]
+        name = func.overloadpacket.__name__
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            raise self.refuse(name, "random")
+        if not traced:
+            return func(*args, **kwargs)
+        args = self._positional(func, args, kwargs)
+        entry = TABLE.get(name)
+        result = None
+        if isinstance(entry, Rewrite):
+            with self:
+                return entry.function(*_given(func, args), **kwargs)
+        if entry is None and func._can_decompose() and not _is_in_place(name):
+            with self:
+                return func.decompose(*args, **kwargs)
+        if _is_in_place(name):
+            if not isinstance(args[0], Traced):
+                raise self.refuse(name, "constant")
+            if name[:-1] not in _WRITES:
+                with self:
+                    result = getattr(torch.ops.aten, name[:-1])(*args, **kwargs)
+        # Autograd too sees what is done to rates and offsets, which gives the gradient of a limit.
+        with _above_autograd():
+            if _is_in_place(name):
+                return self.write(args[0], result if result is not None else args[1] if len(args) > 1 else 0.0)
+            return self._do(entry, func, name, args, kwargs, traced)
+
+    def _positional(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+        """Arguments given by name moved to their positions."""
+        args = list(args)
+        for argument in func._schema.arguments[len(args) :]:
+            if argument.kwarg_only:
+                break
+            args.append(kwargs.pop(argument.name) if argument.name in kwargs else argument.default_value)
+        return args
+
+    def _do(self, entry: Any, func: Any, name: str, args: list[Any], kwargs: dict[str, Any], traced: list[Traced]) -> Any:
+        if name in _SHAPED:
+            return func(traced[0].like, *args[1:], **kwargs)
+        if name in _CASTS:
+            if not kwargs.get("dtype", torch.float64).is_floating_point:
+                raise self.refuse(name, "comparison")
+            return self.copy(traced[0])
+        try:
+            if isinstance(entry, Move):
+                if name in _INDEXED and any(isinstance(a, Traced) for a in tree_leaves(args[1:])):
+                    raise self.refuse(name, "comparison")
+                return self.move(func, args, kwargs, traced)
+            if isinstance(entry, Affine):
+                self._check_affine(entry, name, args, kwargs)
+                return self.affine(entry, func, args, kwargs, traced)
+            if isinstance(entry, Maximum):
+                return self.maximum(entry, args)
+            if isinstance(entry, Smooth):
+                return self.smooth(entry, func, args, kwargs)
+            if isinstance(entry, Joint):
+                return self.joint(entry, func, args, kwargs)
+        except MixedRays:
+            raise self.refuse(name, "mixed") from None
+        kinds = {"control": _CONTROL, "comparison": _COMPARISONS, "product": _PRODUCTS}
+        raise self.refuse(name, next((kind for kind, names in kinds.items() if name in names), "unknown"))
+
+    def _check_affine(self, entry: Affine, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """Refuse arguments that make an operation other than affine."""
+        allowed = set(entry.values) | set(entry.factors or ())
+        if any(isinstance(a, Traced) and position not in allowed for position, a in enumerate(args)):
+            raise self.refuse(name, "comparison" if name == "where" else "product")
+        if sum(isinstance(args[position], Traced) for position in entry.factors or ()) > 1:
+            raise self.refuse(name, "product")
+        if kwargs.get("rounding_mode") is not None:
+            raise self.refuse(name, "comparison")
+        if name == "native_batch_norm" and args[5]:
+            raise self.refuse(name, "training")
+
+    def refuse(self, name: str, kind: str) -> UnsupportedOperation:
+        """The error for an operation, of one of the kinds of hints."""
+        where = f" in {self._where[-1]}" if self._where else ""
+        return UnsupportedOperation(f"operation {name}{where} cannot be followed: {_HINTS[kind]}")
+
+
+def _above_autograd() -> Any:
+    """Let autograd record what is done inside a dispatch, which lies below it."""
+    dispatch = torch._C
+    hidden = dispatch._dispatch_tls_local_exclude_set()
+    for key in (dispatch.DispatchKey.AutogradFunctionality, dispatch.DispatchKey.ADInplaceOrView):
+        hidden = hidden.remove(key)
+    return dispatch._ForceDispatchKeyGuard(dispatch._dispatch_tls_local_include_set(), hidden)
+
+
+def _is_in_place(name: str) -> bool:
+    return name.endswith("_") and not name.startswith("_")
+
+
+def _given(func: Any, args: list[Any]) -> list[Any]:
+    """Arguments without those at the end that were left at their default."""
+    defaults = [a.default_value for a in func._schema.arguments][: len(args)]
+    while args and len(args) > 1 and args[-1] is None and defaults[len(args) - 1] is None:
+        args = args[:-1]
+    return args
