@@ -33,8 +33,9 @@ docs: .venv/.installed-docs  ## build the documentation into docs/_build
 gallery: .venv/.installed  ## redraw the figures and tables that docs/ and README show
 	$(BIN)/knowlimits reproduce --out docs/gallery $(ARGS)
 
-benchmark: .venv/.installed  ## time training against plain sequential PyTorch
-	$(BIN)/python benchmarks/training.py
+benchmark: .venv/.installed  ## time training against plain sequential PyTorch, and limits against forward passes
+	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.far_field
 
 clean:  ## remove the environment and everything built
 	rm -rf .venv build dist results docs/_build

@@ -3,7 +3,7 @@
 Both train the networks of all six models on the same data for 20 epochs of Adam with mini-batches of 64 and validate after
 every epoch. The sequential side leaves the anchors' penalty and Platt's scaling out, which only makes it faster.
 
-    python benchmarks/training.py [--seeds 1 20]
+    python -m benchmarks.training [--seeds 1 20]
 """
 
 import argparse

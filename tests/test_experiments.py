@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from knowlimits import cli
-from knowlimits.experiments import half_moons
+from knowlimits.experiments import far_away, half_moons
 
 
 def run(*arguments):
@@ -87,3 +87,26 @@ def test_version_and_help_do_not_import_torch():
     code += "assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
     assert run("--version").stdout.strip() == "0.1.0"
+
+
+def test_limits_in_the_table_are_those_of_points_far_out():
+    data = half_moons.draw_data(0)
+    [[network], [ensemble]] = half_moons.train_models(["NN", "NNEnsemble"], [data])
+    for name, model in (("NN", network), ("NNEnsemble", ensemble)):
+        limits = far_away.measure_limits(name, model, data)
+        assert limits.confident_far > 0.8 > 0.1 > limits.confident_near
+        _, directions = far_away.compass()
+        points = np.repeat(data.X, 12, axis=0) + 1e7 * np.tile(directions, (len(data.X), 1))
+        assert (model.predict_proba(points).max(1) >= far_away.CONFIDENT).mean() == pytest.approx(limits.confident_far)
+        for score in far_away.SCORES:
+            assert np.median(model.uncertainty(points, score, base=2)) == pytest.approx(limits.far[score], abs=1e-9)
+
+
+def test_rays_reach_their_limits():
+    data = half_moons.draw_data(0)
+    [[model]] = half_moons.train_models(["AnchoredNNEnsemble"], [data])
+    profile = far_away.follow_rays("AnchoredNNEnsemble", model, data)
+    assert (profile.distances[0], profile.distances[-1]) == (0.001, 10)
+    for name, values in profile.values.items():
+        np.testing.assert_allclose(values[:, -1], profile.limits[name], atol=0.02, err_msg=name)
+    assert np.ptp(profile.limits["mutual_information"]) > 0.5
