@@ -5,7 +5,7 @@ not its classes, so that residual connections and user-written modules need no s
 does to a traced tensor is the subclass's business.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from knowlimits.piecewise.operations import (
     TABLE,
@@ -147,7 +146,7 @@ class Evaluator(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        traced = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Traced)]
+        traced = _traced_among(args) + (_traced_among(kwargs.values()) if kwargs else [])
         name = func.overloadpacket.__name__
         if torch.Tag.nondeterministic_seeded in func.tags:
             raise self.refuse(name, "random")
@@ -192,7 +191,7 @@ class Evaluator(TorchDispatchMode):
             return self.copy(traced[0])
         try:
             if isinstance(entry, Move):
-                if name in _INDEXED and any(isinstance(a, Traced) for a in tree_leaves(args[1:])):
+                if name in _INDEXED and _traced_among(args[1:]):
                     raise self.refuse(name, "comparison")
                 return self.move(func, args, kwargs, traced)
             if isinstance(entry, Affine):
@@ -234,6 +233,17 @@ def _above_autograd() -> Any:
     for key in (dispatch.DispatchKey.AutogradFunctionality, dispatch.DispatchKey.ADInplaceOrView):
         hidden = hidden.remove(key)
     return dispatch._ForceDispatchKeyGuard(dispatch._dispatch_tls_local_include_set(), hidden)
+
+
+def _traced_among(arguments: Iterable[Any]) -> list[Any]:
+    """Traced tensors among an operation's arguments, which are values and lists of values."""
+    found = []
+    for a in arguments:
+        if isinstance(a, Traced):
+            found.append(a)
+        elif isinstance(a, list | tuple):
+            found += [one for one in a if isinstance(one, Traced)]
+    return found
 
 
 def _is_in_place(name: str) -> bool:

@@ -17,13 +17,13 @@ def relu(
     """
     rows, units = rate.shape
     for row in prange(rows):
-        last = 0.0
+        # Doubles above 0 have the order of their bits as integers, whose maximum runs on vectors, as all without branches does.
+        last = np.int64(0)
         for unit in range(units):
-            # Without branches, so that the loop runs on vectors.
             r, o = rate[row, unit], offset[row, unit]
             kept = 1.0 if (r > 0) | ((r == 0) & (o > 0)) else 0.0
             new_rate[row, unit] = r * kept
             new_offset[row, unit] = o * kept
-            crossing = -o / (r if r != 0 else np.inf)
-            last = crossing if crossing > last else last
-        radius[row] = last
+            crossing = np.float64(-o / (r if r != 0 else np.inf))
+            last = max(last, crossing.view(np.int64))
+        radius[row] = np.int64(last).view(np.float64)
