@@ -44,6 +44,7 @@ _HINTS = {
     "training": "batch statistics tie the rows of a batch together: put the model into eval mode, model.eval().",
     "mixed": "it combines different rows of the batch, so a row has no ray of its own.",
     "constant": "a constant tensor is written over with values that hang on the input: build it with torch.cat or torch.stack.",
+    "curved": "it is not piecewise linear, so it has no polytopes; knowlimits.far_field knows its limits.",
     "unknown": "the table of operations has no entry for it: see knowlimits.piecewise.register.",
 }
 
@@ -168,7 +169,7 @@ class Evaluator(TorchDispatchMode):
                 with self:
                     result = getattr(torch.ops.aten, name[:-1])(*args, **kwargs)
         # Autograd too sees what is done to rates and offsets, which gives the gradient of a limit.
-        with _above_autograd():
+        with above_dispatch():
             if _is_in_place(name):
                 return self.write(args[0], result if result is not None else args[1] if len(args) > 1 else 0.0)
             return self._do(entry, func, name, args, kwargs, traced)
@@ -226,13 +227,23 @@ class Evaluator(TorchDispatchMode):
         return UnsupportedOperation(f"operation {name}{where} cannot be followed: {_HINTS[kind]}")
 
 
-def _above_autograd() -> Any:
-    """Let autograd record what is done inside a dispatch, which lies below it."""
+def above_dispatch() -> Any:
+    """Let autograd and vmap work inside a dispatch, which lies below them."""
     dispatch = torch._C
     hidden = dispatch._dispatch_tls_local_exclude_set()
-    for key in (dispatch.DispatchKey.AutogradFunctionality, dispatch.DispatchKey.ADInplaceOrView):
-        hidden = hidden.remove(key)
+    for key in _ABOVE:
+        hidden = hidden.remove(getattr(dispatch.DispatchKey, key))
     return dispatch._ForceDispatchKeyGuard(dispatch._dispatch_tls_local_include_set(), hidden)
+
+
+_ABOVE = (
+    "AutogradFunctionality",
+    "ADInplaceOrView",
+    "FuncTorchDynamicLayerFrontMode",
+    "FuncTorchDynamicLayerBackMode",
+    "FuncTorchBatched",
+    "FuncTorchVmapMode",
+)
 
 
 def _traced_among(arguments: Iterable[Any]) -> list[Any]:

@@ -1,0 +1,208 @@
+"""A mesh of convex cells on the plane (or of segments on a line), refined by one affine function after another.
+
+Points are homogeneous: (x, y, 1) is a point and (x, y, 0) a direction, so that a cell that runs to infinity is the cone of its
+vertices like any other. The plane starts as three cones round the origin, and a new vertex divides an edge, whether its ends are
+finite or not. Whoever refines carries values at all vertices, affine on every cell, and `Mesh` keeps how each vertex came
+about, so that older values can be brought up to date, and so that a sign in doubt can be decided in rational arithmetic.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from knowlimits.piecewise import split
+
+#: Vertices of the whole plane: the origin, and three directions round it.
+_PLANE = np.array([[0, 0, 1], [1, 0, 0], [-1, 1, 0], [-1, -1, 0]], dtype=np.float64)
+
+
+@dataclass
+class Mesh:
+    """Cells and how they came about.
+
+    Attributes:
+        points: homogeneous coordinates of the vertices that the mesh starts with, ``(s, 3)``.
+        seams: per starting vertex the starting edges inside the region that it is on, as bits.
+        starts, corners: ``corners[starts[c]:starts[c + 1]]`` are the vertices of cell c in order.
+        parents: per vertex the ends of the edge that it divides and the unit that put it there; -1 for starting vertices.
+        shares: per vertex the share of the second end, and a bound on the error of that share.
+        steps: per vertex the refinement that made it.
+        history: per refinement the cell that each cell is a part of, its positive units as bits, and the number of units.
+        resolved: how many vertices had signs in doubt, which were decided in rational arithmetic.
+    """
+
+    points: np.ndarray
+    seams: np.ndarray
+    starts: np.ndarray
+    corners: np.ndarray
+    parents: np.ndarray
+    shares: np.ndarray
+    steps: np.ndarray
+    history: list[tuple[np.ndarray, np.ndarray, int]] = field(default_factory=list)
+    resolved: int = 0
+
+    @classmethod
+    def of_polygons(cls, points: np.ndarray, seams: np.ndarray, polygons: list[list[int]]) -> "Mesh":
+        """A mesh that starts as given cells."""
+        size = len(points)
+        starts = np.cumsum([0, *map(len, polygons)]).astype(np.int64)
+        corners = np.array([v for polygon in polygons for v in polygon], dtype=np.int64)
+        parents = np.full((size, 3), -1, dtype=np.int64)
+        shares, steps = np.zeros((size, 2)), np.full(size, -1, dtype=np.int64)
+        return cls(np.asarray(points, dtype=np.float64), np.asarray(seams, np.uint8), starts, corners, parents, shares, steps)
+
+    @classmethod
+    def plane(cls) -> "Mesh":
+        """The whole plane."""
+        return cls.of_polygons(_PLANE, np.array([7, 1, 2, 4]), [[0, 1, 2], [0, 2, 3], [0, 3, 1]])
+
+    @classmethod
+    def box(cls, left: float, right: float, low: float, high: float) -> "Mesh":
+        """A rectangle."""
+        points = np.array([[left, low, 1], [right, low, 1], [right, high, 1], [left, high, 1]], dtype=np.float64)
+        return cls.of_polygons(points, np.zeros(4), [[0, 1, 2, 3]])
+
+    @classmethod
+    def circle(cls) -> "Mesh":
+        """All directions of the plane: three arcs at infinity."""
+        return cls.of_polygons(_PLANE[1:], np.array([1, 2, 4]), [[0, 1], [1, 2], [2, 0]])
+
+    @property
+    def vertices(self) -> int:
+        """Number of vertices."""
+        return len(self.steps)
+
+    def provenance(self, vertex: int) -> tuple[int, int, int, int]:
+        """The edge that a vertex divides, the unit that put it there, and the refinement; the last may be under way."""
+        a, b, unit = (int(n) for n in self.parents[vertex])
+        return a, b, unit, int(self.steps[vertex]) if vertex < len(self.steps) else len(self.history)
+
+    @property
+    def cells(self) -> int:
+        """Number of cells."""
+        return len(self.starts) - 1
+
+    def refine(
+        self, values: np.ndarray, bounds: np.ndarray, exact: Callable[[int], tuple[list[int], list[float]]], limit: int | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Split every cell where a unit changes its sign.
+
+        Args:
+            values: of the units at the vertices, affine on every cell, ``(vertices, units)``.
+            bounds: on the error of each row, ``(vertices,)``.
+            exact: from a vertex to the true signs of its units and their values.
+            limit: most cells that are allowed.
+
+        Returns:
+            Values and bounds at all vertices, new ones included, and their positive units as bits.
+
+        Raises:
+            MemoryError: if there are more cells than allowed.
+        """
+        old, units = self.vertices, values.shape[1]
+        words = (units + 63) // 64
+        room = _Room(self, values, bounds, words)
+        split.signs(room.values, room.bounds, room.pos, room.neg, room.und, old)
+        # The cells are asked for what they have in doubt, so that a doubtful vertex that no cell has any more costs nothing.
+        while True:
+            code = room.run(self)
+            if code == split.DONE:
+                break
+            if limit is not None and room.state[2] > limit:
+                raise MemoryError(f"max_cells must be larger for this model. Got {limit}, which it has passed.")
+            if code == split.MEMORY:
+                room.grow(self)
+            else:
+                self._resolve(room, int(room.state[4]), exact)
+        vertices, made, used = (int(n) for n in room.state[1:4])
+        if limit is not None and made > limit:
+            raise MemoryError(f"max_cells must be larger for this model. Got {limit}, and it has {made} or more.")
+        self.parents = room.parents[:vertices]
+        self.shares = room.shares[:vertices]
+        self.steps = np.concatenate([self.steps, np.full(vertices - old, len(self.history))])
+        self.seams = np.concatenate([self.seams, np.zeros(vertices - old, np.uint8)])
+        split.seams(self.seams, self.parents, old)
+        self.history.append((room.origins[:made].copy(), room.bits[:made].copy(), units))
+        self.starts, self.corners = room.new_starts[: made + 1].copy(), room.new_corners[:used].copy()
+        return room.values[:vertices], room.bounds[:vertices], room.pos[:vertices]
+
+    def _resolve(self, room: "_Room", vertex: int, exact: Callable[[int], tuple[list[int], list[float]]]) -> None:
+        self.parents, self.shares = room.parents, room.shares
+        true, numbers = exact(vertex)
+        self.resolved += 1
+        room.und[vertex] = 0
+        for masks, wanted in ((room.pos, 1), (room.neg, -1)):
+            masks[vertex] = 0
+            for unit, sign in enumerate(true):
+                if sign == wanted:
+                    masks[vertex, unit >> 6] |= np.uint64(1 << (unit & 63))
+        room.values[vertex] = numbers
+
+    def extend(self, values: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values at the first vertices, affine on every cell, as values at all of them."""
+        begin, end = len(values), self.vertices
+        if begin == end:
+            return values, bounds
+        longer, wider = np.empty((end, values.shape[1])), np.empty(end)
+        longer[:begin], wider[:begin] = values, bounds
+        split.extend(longer, wider, self.parents, self.shares, begin, end)
+        return longer, wider
+
+    def patterns(self) -> list[np.ndarray]:
+        """Positive units of the cells as bits, an array ``(cells, words)`` for every refinement."""
+        result, index = [], np.arange(self.cells)
+        for origins, bits, _ in reversed(self.history):
+            result.append(bits[index])
+            index = origins[index]
+        return result[::-1]
+
+
+class _Room:
+    """The arrays that a refinement works in, which grow."""
+
+    def __init__(self, mesh: Mesh, values: np.ndarray, bounds: np.ndarray, words: int):
+        old, units = values.shape
+        size = 2 * old + 64
+        self.values = _longer(values, size)
+        self.bounds = _longer(bounds, size)
+        self.pos, self.neg, self.und = (np.zeros((size, words), np.uint64) for _ in range(3))
+        self.parents, self.shares = _longer(mesh.parents, size), _longer(mesh.shares, size)
+        self.table = np.full((1 << (2 * old + 64).bit_length(), 4), -1, dtype=np.int64)
+        cells = 2 * mesh.cells + 64
+        self.new_starts = np.zeros(cells + 1, np.int64)
+        self.new_corners = np.empty(2 * len(mesh.corners) + 256, np.int64)
+        self.origins, self.bits = np.empty(cells, np.int64), np.empty((cells, words), np.uint64)
+        self.heap, self.stack = np.empty(1024, np.int64), np.empty((256, 2), np.int64)
+        self.state = np.array([0, old, 0, 0, -1, old], dtype=np.int64)
+
+    def run(self, mesh: Mesh) -> int:
+        return split.refine(
+            self.state, mesh.starts, mesh.corners, self.values, self.bounds, self.pos, self.neg, self.und, self.parents,
+            self.shares, self.table, self.new_starts, self.new_corners, self.origins, self.bits, self.heap, self.stack,
+        )  # fmt: skip
+
+    def grow(self, mesh: Mesh) -> None:
+        """Make room in whatever is nearly full."""
+        _, vertices, made, used = (int(n) for n in self.state[:4])
+        if 4 * vertices > 3 * len(self.values) or vertices + 64 > len(self.values):
+            size = 2 * len(self.values)
+            for name in ("values", "bounds", "pos", "neg", "und", "parents", "shares"):
+                setattr(self, name, _longer(getattr(self, name)[:vertices], size))
+        if 3 * (vertices - int(self.state[5]) + 8) > len(self.table):
+            table = np.full((2 * len(self.table), 4), -1, dtype=np.int64)
+            split.rehash(self.table, table)
+            self.table = table
+        if 4 * made > 3 * len(self.origins) or made + 64 > len(self.origins):
+            size = 2 * len(self.origins)
+            self.origins, self.bits = _longer(self.origins, size), _longer(self.bits, size)
+            self.new_starts = _longer(self.new_starts, size + 1)
+        if 4 * used > 3 * len(self.new_corners) or used + 256 > len(self.new_corners):
+            self.new_corners = _longer(self.new_corners, 2 * len(self.new_corners))
+        self.heap, self.stack = _longer(self.heap, 2 * len(self.heap)), _longer(self.stack, 2 * len(self.stack))
+
+
+def _longer(array: np.ndarray, size: int) -> np.ndarray:
+    result = np.empty((size, *array.shape[1:]), array.dtype)
+    result[: len(array)] = array
+    return result

@@ -1,0 +1,350 @@
+"""Evaluators on homogeneous points: what a module says at many points and directions of a plane at once.
+
+An affine operation acts on a homogeneous point as ``linear part * h + w * constant part``, a maximum as ever, because it is
+positively homogeneous; so a network is evaluated at infinity, w = 0, exactly like anywhere else. All maxima are brought down to
+ReLUs, and what a ReLU does is all that tells the evaluators here apart: refine a mesh, follow given patterns, or note them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from knowlimits.piecewise import split
+from knowlimits.piecewise.evaluator import Evaluator, Traced, above_dispatch
+from knowlimits.piecewise.mesh import Mesh
+from knowlimits.piecewise.operations import Affine, Joint, Maximum, Smooth
+
+_EPS = torch.finfo(torch.float64).eps
+# Products whose rows, folded into the first axis of the first factor, stay what they are; vmap would make small products of them.
+_FOLDED = {"mm": 0, "addmm": 1}
+
+
+class Rows(Traced):
+    """What stands for one input in a model, a batch of length 1, at many homogeneous points.
+
+    Attributes:
+        values: ``(points, 1, ...)``.
+        bounds: on the error of the numbers of each point, ``(points,)``.
+        root, places: for a view the tensor that it looks at and the places of its numbers there, else None.
+        written: how often the root had been written to when the values were taken from it.
+    """
+
+    values: Tensor
+    bounds: Tensor
+    root: "Rows | None"
+    places: Tensor | None
+    written: int
+
+    @staticmethod
+    def __new__(
+        cls, values: Tensor, bounds: Tensor, root: "Rows | None" = None, places: Tensor | None = None, written: int = 0
+    ) -> "Rows":
+        """Wrap values at points."""
+        self = torch.Tensor._make_wrapper_subclass(cls, values.shape[1:], dtype=values.dtype, device=values.device)
+        self.values, self.bounds, self.root, self.places, self.written = values, bounds, root, places, written
+        return self
+
+    @property
+    def like(self) -> Tensor:  # type: ignore[override]
+        """A plain tensor of the same shape."""
+        return self.values.new_empty(()).expand(self.shape)
+
+
+class RowEvaluator(Evaluator):
+    """Pushes homogeneous points through a model.
+
+    Args:
+        weights: the last coordinate w of every point, ``(points,)``.
+    """
+
+    def __init__(self, weights: Tensor):
+        super().__init__()
+        self.weights = weights
+
+    def current(self, x: Rows) -> Rows:
+        """A tensor brought up to date: with values at all points, and with what was written through other views of it."""
+        if x.root is not None and x.written != x.root.written:
+            root = self.current(x.root)
+            x.values = root.values.flatten(1)[:, x.places.flatten()].unflatten(1, x.shape)  # type: ignore[union-attr]
+            x.bounds, x.written = root.bounds, root.written
+        return x
+
+    def copy(self, x: Rows) -> Rows:
+        """A copy with memory of its own."""
+        x = self.current(x)
+        return Rows(x.values.clone(), x.bounds.clone())
+
+    def write(self, target: Rows, result: Any) -> Rows:
+        """Write into a tensor, or into that which it is a view of."""
+        target = self.current(target)
+        if isinstance(result, Rows):
+            result = self.current(result)
+            values, bounds = result.values.expand(len(result.values), *target.shape), result.bounds
+        else:
+            constant = torch.as_tensor(result, dtype=target.values.dtype).expand(target.shape)
+            values, bounds = self.weights.reshape(-1, *[1] * target.ndim) * constant, torch.zeros_like(self.weights)
+        target = self.current(target)
+        if target.root is None:
+            target.values, target.bounds = values.clone(), bounds.clone()
+            target.written += 1
+            return target
+        root = self.current(target.root)
+        whole = root.values.flatten(1).clone()
+        whole[:, target.places.flatten()] = values.flatten(1)  # type: ignore[union-attr]
+        root.values, root.bounds = whole.unflatten(1, root.shape), torch.maximum(root.bounds, bounds)
+        root.written += 1
+        self.current(target)
+        return target
+
+    def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Rows]) -> Any:
+        """Do an operation that moves numbers, point by point."""
+        traced = [self.current(x) for x in traced]
+        bounds = torch.stack([x.bounds for x in traced]).amax(0) if len(traced) > 1 else traced[0].bounds
+        result = self._mapped(func, args, kwargs, homogeneous=True)
+        aliases = any(r.alias_info is not None for r in func._schema.returns) or func.overloadpacket.__name__ == "_unsafe_view"
+        if not aliases:
+            return tree_map(lambda values: Rows(values, bounds), result)
+        # A view: remembered as places in what it looks at, so that work in place on either is seen in the other.
+        source = traced[0]
+        root = source if source.root is None else source.root
+        seen = torch.arange(source.numel()).reshape(source.shape) if source.places is None else source.places
+        places = func(seen, *args[1:], **kwargs)
+        if isinstance(result, Tensor):
+            return Rows(result, bounds, root, places, root.written)
+        return [Rows(r, bounds, root, p, root.written) for r, p in zip(result, places, strict=True)]
+
+    def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Rows]) -> Any:
+        """Do an affine operation: its linear part on the values, its constant part times w."""
+        traced = [self.current(x) for x in traced]
+        parts = Parts(entry, func, args, kwargs)
+        linear = parts.without_constants(lambda x: x)
+        name = func.overloadpacket.__name__
+        fold = _FOLDED.get(name)
+        beta = {"beta": 0} if entry.factors and 0 in entry.values and not isinstance(args[0], Rows) else {}
+        kwargs = {**kwargs, **beta}
+        if fold is not None and isinstance(args[fold], Rows) and args[fold].shape[0] == 1:
+            folded = [a.values[:, 0] if isinstance(a, Rows) else a for a in linear]
+            if fold and beta:
+                folded[0] = folded[0][:1] if isinstance(folded[0], Tensor) and folded[0].ndim > 1 else folded[0]
+            values = func(*folded, **kwargs)[:, None]
+        else:
+            values = _first(self._mapped(func, linear, kwargs, homogeneous=False))
+        constant = parts.constant()
+        if constant is not None:
+            values += self.weights.reshape(-1, *[1] * constant.ndim) * constant
+        sizes = torch.stack([largest(x.values) for x in traced]).amax(0)
+        bounds = torch.stack([x.bounds for x in traced]).amax(0)
+        steep, terms = parts.steepness()
+        share = (min(terms, 4096) + 2) * _EPS
+        shift = 0.0 if constant is None else float(constant.abs().max())
+        bounds = steep * (bounds + share * sizes) + share * shift * self.weights.abs()
+        result = Rows(values, bounds)
+        extra = len(func._schema.returns) - 1
+        return (result, *[values.new_empty(0)] * extra) if extra else result
+
+    def maximum(self, entry: Maximum, args: list[Any]) -> Any:
+        """Bring a maximum down to ReLUs: max(x, y) is y + ReLU(x - y), and along axes it is a tournament."""
+        if entry.of == "relu":
+            return self.relu(self.current(args[0]))
+        with self:
+            if entry.of == "pair":
+                return args[1] + torch.relu(args[0] - args[1])
+            x, dims, keepdim = args[0], args[1] if len(args) > 1 else [], len(args) > 2 and args[2]
+            dims = [d % x.ndim for d in ([dims] if isinstance(dims, int) else dims)] or list(range(x.ndim))
+            rest = [axis for axis in range(x.ndim) if axis not in dims]
+            flat = x.permute(*rest, *dims).reshape(*[x.shape[axis] for axis in rest], -1)
+            while (size := flat.shape[-1]) > 1:
+                half = size // 2
+                won = torch.maximum(flat[..., :half], flat[..., half : 2 * half])
+                flat = torch.cat([won, flat[..., 2 * half :]], -1)
+            shape = [1 if axis in dims else n for axis, n in enumerate(x.shape) if keepdim or axis not in dims]
+            return flat.reshape(shape)
+
+    def relu(self, x: Rows) -> Rows:
+        """Do a ReLU."""
+        raise NotImplementedError
+
+    def smooth(self, entry: Smooth, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Refuse: not piecewise linear."""
+        raise self.refuse(func.overloadpacket.__name__, "curved")
+
+    def joint(self, entry: Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Refuse: not piecewise linear."""
+        raise self.refuse(func.overloadpacket.__name__, "curved")
+
+    def _mapped(self, func: Any, args: list[Any], kwargs: dict[str, Any], homogeneous: bool) -> Any:
+        """An operation at every point; constants are multiplied by w if they take part as numbers."""
+        places: list[Any] = []
+
+        def given(a: Any) -> Any:
+            if isinstance(a, Rows):
+                places.append(self.current(a).values)
+                return _Place(len(places) - 1)
+            if homogeneous and isinstance(a, Tensor) and a.is_floating_point():
+                places.append(self.weights.reshape(-1, *[1] * a.ndim) * a)
+                return _Place(len(places) - 1)
+            return a
+
+        template = tree_map(given, (args, kwargs))
+
+        def at(*values: Tensor) -> Any:
+            new_args, new_kwargs = tree_map(lambda a: values[a.index] if isinstance(a, _Place) else a, template)
+            return func(*new_args, **new_kwargs)
+
+        with above_dispatch():
+            return torch.vmap(at)(*places)
+
+
+class Parts:
+    """The linear and the constant part of an affine operation with its arguments.
+
+    Args:
+        entry: its entry in the table.
+        func, args, kwargs: the operation.
+    """
+
+    def __init__(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any]):
+        self.entry, self.func, self.args, self.kwargs = entry, func, args, kwargs
+        self.factors = [p for p in entry.factors or () if isinstance(args[p], Traced)]
+
+    def without_constants(self, pick: Callable[[Any], Any]) -> list[Any]:
+        """Arguments of the linear part: constants among the values are zero, and so is a product of constants."""
+        new = [pick(a) if isinstance(a, Traced) else a for a in self.args]
+        zeroed = [p for p in self.entry.values if not isinstance(self.args[p], Traced)]
+        if self.entry.factors and not self.factors:
+            zeroed.append(self.entry.factors[0])
+        for p in zeroed:
+            if isinstance(new[p], Tensor):
+                new[p] = new[p].new_zeros(()).expand(new[p].shape)
+            elif new[p] is not None:
+                new[p] = 0.0
+        return new
+
+    def constant(self) -> Tensor | None:
+        """The constant part, or None where there is none."""
+        fixed = [p for p in self.entry.values if not isinstance(self.args[p], Traced) and self.args[p] is not None]
+        if self.entry.factors and not self.factors:
+            fixed.append(self.entry.factors[0])
+        if not fixed:
+            return None
+        return _first(self.func(*[torch.zeros_like(a.like) if isinstance(a, Traced) else a for a in self.args], **self.kwargs))
+
+    def steepness(self) -> tuple[float, int]:
+        """The largest sum of sizes of coefficients of a result, and how many numbers a result adds up at most."""
+        entry = self.entry
+
+        def absolute(a: Any) -> Any:
+            if isinstance(a, Tensor) and a.is_floating_point():
+                return a.abs()
+            return abs(a) if isinstance(a, float | int) and not isinstance(a, bool) and entry.factors else a
+
+        function = entry.bound or self.func
+        ones = [absolute(a) for a in self.without_constants(lambda x: torch.ones_like(x.like))]
+        sums = _first(function(*ones, **self.kwargs))
+        terms = max((a.numel() for a in self.args if isinstance(a, Tensor)), default=1) if entry.contracts else 2
+        if entry.reduces is not None:
+            terms = self.args[0].numel()
+        return float(sums.abs().max()) if sums.numel() else 0.0, terms
+
+
+class _Place:
+    """Stands for an argument that differs from point to point."""
+
+    def __init__(self, index: int):
+        self.index = index
+
+
+def _first(result: Any) -> Tensor:
+    return result[0] if isinstance(result, tuple | list) else result
+
+
+def largest(values: Tensor) -> Tensor:
+    """The size of the largest number of every point."""
+    flat = values.flatten(1)
+    return torch.linalg.vector_norm(flat, torch.inf, dim=1) if flat.shape[1] else flat.new_zeros(len(flat))
+
+
+class MeshEvaluator(RowEvaluator):
+    """Refines a mesh where units of a model change their signs; the points are its vertices.
+
+    Args:
+        mesh: starts as the region that is asked for.
+        exact: from a refinement, its number of units and a vertex to the true signs and values of the units.
+        limit: most cells that are allowed.
+    """
+
+    def __init__(self, mesh: Mesh, exact: Callable[[int], Any], limit: int | None, report: Callable[[int], Any] | None = None):
+        super().__init__(torch.from_numpy(mesh.points[:, 2].copy()))
+        self.mesh, self.exact, self.limit, self.report = mesh, exact, limit, report
+        self.coordinates, self.doubts = mesh.points.copy(), np.zeros(len(mesh.points))
+
+    def current(self, x: Rows) -> Rows:
+        """A tensor with values at all vertices."""
+        x = super().current(x)  # type: ignore[assignment]
+        if len(x.values) < self.mesh.vertices:
+            values, bounds = self.mesh.extend(x.values.flatten(1).contiguous().numpy(), x.bounds.numpy())
+            x.values, x.bounds = torch.from_numpy(values).unflatten(1, x.shape), torch.from_numpy(bounds)
+        return x
+
+    def relu(self, x: Rows) -> Rows:
+        """Split the cells where the units change their signs."""
+        values, bounds, pos = self.mesh.refine(
+            x.values.flatten(1).contiguous().numpy(), x.bounds.numpy(), self.exact, self.limit
+        )
+        self.coordinates, self.doubts = self.mesh.extend(self.coordinates, self.doubts)
+        self.weights = torch.from_numpy(self.coordinates[:, 2].copy())
+        split.relu(values, pos, np.empty(len(values)))
+        if self.report:
+            self.report(self.mesh.cells)
+        return Rows(torch.from_numpy(values).unflatten(1, x.shape), torch.from_numpy(bounds.copy()))
+
+
+class PatternEvaluator(RowEvaluator):
+    """Follows a pattern that is given for every point, and notes nothing.
+
+    Args:
+        weights: the last coordinate of every point.
+        patterns: for every ReLU in turn the positive units, as bits, ``(points, words)``.
+    """
+
+    def __init__(self, weights: Tensor, patterns: list[np.ndarray]):
+        super().__init__(weights)
+        self._left = iter(patterns)
+
+    def relu(self, x: Rows) -> Rows:
+        """Keep the units that the pattern has as positive."""
+        kept = torch.from_numpy(unpack(next(self._left), x.numel()))
+        return Rows(x.values * kept.reshape(x.values.shape), x.bounds)
+
+
+class NotingEvaluator(RowEvaluator):
+    """Notes the pattern at every point."""
+
+    def __init__(self, weights: Tensor):
+        super().__init__(weights)
+        self.patterns: list[np.ndarray] = []
+
+    def relu(self, x: Rows) -> Rows:
+        """Do a ReLU and note which units are positive."""
+        positive = x.values > 0
+        self.patterns.append(pack(positive.flatten(1).numpy()))
+        return Rows(x.values * positive, x.bounds)
+
+
+def pack(bits: np.ndarray) -> np.ndarray:
+    """Booleans ``(n, units)`` as words of 64 bits, the first unit lowest."""
+    n, units = bits.shape
+    words = (units + 63) // 64
+    wide = np.zeros((n, words * 64), dtype=bool)
+    wide[:, :units] = bits
+    return np.packbits(wide, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+
+
+def unpack(words: np.ndarray, units: int) -> np.ndarray:
+    """Words of 64 bits as booleans ``(n, units)``."""
+    packed = np.ascontiguousarray(words.astype("<u8")).view(np.uint8)
+    return np.unpackbits(packed, axis=1, count=units, bitorder="little").astype(bool)

@@ -1,0 +1,300 @@
+"""Compiled loops of the mesh: cells, which are convex polygons or segments, split by units that are affine on each.
+
+Signs of units at vertices are three bit masks a vertex, positive, negative and undecided; zero has no bit. So the units that
+cut a piece are the `and` of the masks of its vertices, and a piece that none cuts is done.
+"""
+
+import numpy as np
+from numba import njit
+
+DONE, MEMORY, SIGN = 0, 1, 2
+_EPS = 2.0**-52
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _set_signs(
+    row: np.ndarray, bound: float, pos: np.ndarray, neg: np.ndarray, und: np.ndarray
+) -> None:  # pragma: no cover - compiled
+    """Masks of a row of values that are known up to `bound`."""
+    units = row.shape[0]
+    for word in range(pos.shape[0]):
+        p = n = q = np.uint64(0)
+        low = word * 64
+        for k in range(min(64, units - low)):
+            z = row[low + k]
+            bit = np.uint64(1) << np.uint64(k)
+            if z > bound:
+                p |= bit
+            elif z < -bound:
+                n |= bit
+            elif bound > 0:
+                q |= bit
+        pos[word], neg[word], und[word] = p, n, q
+
+
+@njit(cache=True, error_model="numpy")
+def signs(
+    values: np.ndarray, bounds: np.ndarray, pos: np.ndarray, neg: np.ndarray, und: np.ndarray, size: int
+) -> None:  # pragma: no cover - compiled
+    """Masks of the first `size` rows."""
+    for v in range(size):
+        _set_signs(values[v], bounds[v], pos[v], neg[v], und[v])
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _slot(table: np.ndarray, a: int, b: int, unit: int) -> int:  # pragma: no cover - compiled
+    """Where an edge and a unit are in the hash table, or where they would go."""
+    h = np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(b) * np.uint64(0xC2B2AE3D27D4EB4F)
+    h = (h ^ np.uint64(unit) * np.uint64(0x165667B19E3779F9)) * np.uint64(0xD6E8FEB86659FD93)
+    mask = table.shape[0] - 1
+    i = np.int64(h >> np.uint64(20)) & mask
+    while table[i, 3] >= 0 and not (table[i, 0] == a and table[i, 1] == b and table[i, 2] == unit):
+        i = (i + 1) & mask
+    return i
+
+
+@njit(cache=True, error_model="numpy")
+def rehash(old: np.ndarray, new: np.ndarray) -> None:  # pragma: no cover - compiled
+    """Enter everything of a hash table into a larger one."""
+    for i in range(old.shape[0]):
+        if old[i, 3] >= 0:
+            new[_slot(new, old[i, 0], old[i, 1], old[i, 2])] = old[i]
+
+
+@njit(cache=True, error_model="numpy")
+def refine(
+    state: np.ndarray,
+    starts: np.ndarray,
+    corners: np.ndarray,
+    values: np.ndarray,
+    bounds: np.ndarray,
+    pos: np.ndarray,
+    neg: np.ndarray,
+    und: np.ndarray,
+    parents: np.ndarray,
+    shares: np.ndarray,
+    table: np.ndarray,
+    new_starts: np.ndarray,
+    new_corners: np.ndarray,
+    origins: np.ndarray,
+    bits: np.ndarray,
+    heap: np.ndarray,
+    stack: np.ndarray,
+) -> int:  # pragma: no cover - compiled
+    """Split cells by all units; goes on from `state` when called again.
+
+    Args:
+        state: next cell, vertices, new cells, new corners, the vertex whose sign is wanted, and vertices at the start.
+        starts, corners: the cells, ``corners[starts[c]:starts[c + 1]]`` being the vertices of cell c in order.
+        values, bounds: of every unit at every vertex, and a bound on the error of each row.
+        pos, neg, und: masks of signs.
+        parents: per vertex the edge that it is on and the unit that put it there.
+        shares: per vertex the share of the second end of the edge, and a bound on the share's error.
+        table: hash table of edges and units, vertex or -1 in the last column.
+        new_starts, new_corners, origins, bits: resulting cells, the cell that each is a part of, and its positive units.
+        heap, stack: room for pieces that are under work: their corners, and where those begin and end.
+
+    Returns:
+        DONE; MEMORY if an array is too short; SIGN if a sign has to be found out.
+    """
+    units = values.shape[1]
+    words = pos.shape[1]
+    cell, vertices, made, used = state[0], state[1], state[2], state[3]
+    p_or = np.zeros(words, np.uint64)
+    n_or = np.zeros(words, np.uint64)
+    first = np.empty(2, np.int64)
+    code = DONE
+    cells = starts.shape[0] - 1
+    while cell < cells and code == DONE:
+        made_before, used_before = made, used
+        top = starts[cell + 1] - starts[cell]
+        if top > heap.shape[0]:
+            code = MEMORY
+            break
+        for k in range(top):
+            heap[k] = corners[starts[cell] + k]
+        stack[0, 0], stack[0, 1] = 0, top
+        depth = 1
+        while depth > 0:
+            depth -= 1
+            low, high = stack[depth, 0], stack[depth, 1]
+            count = high - low
+            cut_word, cut = -1, np.uint64(0)
+            for word in range(words):
+                p = n = q = np.uint64(0)
+                for k in range(low, high):
+                    v = heap[k]
+                    p |= pos[v, word]
+                    n |= neg[v, word]
+                    q |= und[v, word]
+                if q != 0:
+                    for k in range(low, high):
+                        if und[heap[k], word] != 0:
+                            state[4] = heap[k]
+                    code = SIGN
+                    break
+                p_or[word] = p
+                n_or[word] = n
+                if cut_word < 0 and (p & n) != 0:
+                    cut_word, cut = word, p & n
+            if code != DONE:
+                break
+            if cut_word < 0:
+                if made + 1 >= new_starts.shape[0] or used + count > new_corners.shape[0]:
+                    code = MEMORY
+                    break
+                for k in range(low, high):
+                    new_corners[used] = heap[k]
+                    used += 1
+                origins[made] = cell
+                for word in range(words):
+                    bits[made, word] = p_or[word]
+                made += 1
+                new_starts[made] = used
+                continue
+            k = 0
+            while (cut >> np.uint64(k)) & np.uint64(1) == 0:
+                k += 1
+            bit = np.uint64(1) << np.uint64(k)
+            unit = cut_word * 64 + k
+            # Its own room is given up: the two parts go behind one another above it.
+            room = high
+            if room + 2 * count + 8 > heap.shape[0] or depth + 2 > stack.shape[0] or vertices + 2 > values.shape[0]:
+                code = MEMORY
+                break
+            if 2 * (vertices + 2 - state[5]) > table.shape[0]:
+                code = MEMORY
+                break
+            edges = count if count > 2 else 1
+            found = 0
+            # Positive part above, and where the line crosses.
+            end = room
+            for k in range(count):
+                v = heap[low + k]
+                sign_v = 1 if pos[v, cut_word] & bit else (-1 if neg[v, cut_word] & bit else 0)
+                if sign_v >= 0:
+                    heap[end] = v
+                    end += 1
+                if k >= edges:
+                    continue
+                w = heap[low + (k + 1) % count]
+                sign_w = 1 if pos[w, cut_word] & bit else (-1 if neg[w, cut_word] & bit else 0)
+                if sign_v * sign_w >= 0:
+                    continue
+                a, b = (v, w) if v < w else (w, v)
+                slot = _slot(table, a, b, unit)
+                if table[slot, 3] < 0:
+                    size_a, size_b = abs(values[a, unit]), abs(values[b, unit])
+                    whole = size_a + size_b
+                    share = size_a / whole
+                    doubt = bounds[a] + bounds[b]
+                    slack = doubt / (whole - doubt) + _EPS if whole > doubt else np.inf
+                    new = vertices
+                    largest = 0.0
+                    apart = 0.0
+                    for j in range(units):
+                        x, y = values[a, j], values[b, j]
+                        z = x + share * (y - x)
+                        values[new, j] = z
+                        largest = max(largest, abs(x), abs(y))
+                        apart = max(apart, abs(y - x))
+                    both = max(bounds[a], bounds[b])
+                    bound = both + 4 * _EPS * largest
+                    if slack > 0 and apart + 2 * both > 0:
+                        bound += slack * (apart + 2 * both)
+                    bounds[new] = bound
+                    values[new, unit] = 0.0
+                    _set_signs(values[new], bound, pos[new], neg[new], und[new])
+                    for word in range(words):
+                        # Zero at both ends is zero between, and so is the unit that put the vertex here.
+                        known = ~(pos[a, word] | neg[a, word] | und[a, word] | pos[b, word] | neg[b, word] | und[b, word])
+                        if word == cut_word:
+                            known |= bit
+                        if (known & (pos[new, word] | neg[new, word] | und[new, word])) != 0:
+                            for j in range(min(64, units - word * 64)):
+                                if (known >> np.uint64(j)) & np.uint64(1):
+                                    values[new, word * 64 + j] = 0.0
+                            pos[new, word] &= ~known
+                            neg[new, word] &= ~known
+                            und[new, word] &= ~known
+                    parents[new, 0], parents[new, 1], parents[new, 2] = a, b, unit
+                    shares[new, 0], shares[new, 1] = share, slack
+                    table[slot, 0], table[slot, 1], table[slot, 2], table[slot, 3] = a, b, unit, new
+                    vertices += 1
+                p_new = table[slot, 3]
+                heap[end] = p_new
+                end += 1
+                if found < 2:
+                    first[found] = p_new
+                found += 1
+            middle = end
+            found = 0
+            for k in range(count):
+                v = heap[low + k]
+                sign_v = 1 if pos[v, cut_word] & bit else (-1 if neg[v, cut_word] & bit else 0)
+                if sign_v <= 0:
+                    heap[end] = v
+                    end += 1
+                if k >= edges:
+                    continue
+                w = heap[low + (k + 1) % count]
+                sign_w = 1 if pos[w, cut_word] & bit else (-1 if neg[w, cut_word] & bit else 0)
+                if sign_v * sign_w < 0:
+                    heap[end] = first[min(found, 1)]
+                    end += 1
+                    found += 1
+            stack[depth, 0], stack[depth, 1] = room, middle
+            stack[depth + 1, 0], stack[depth + 1, 1] = middle, end
+            depth += 2
+        if code != DONE:
+            # What was made of this cell is made again.
+            made, used = made_before, used_before
+            break
+        cell += 1
+    state[0], state[1], state[2], state[3] = cell, vertices, made, used
+    return code
+
+
+@njit(cache=True, error_model="numpy")
+def extend(
+    values: np.ndarray, bounds: np.ndarray, parents: np.ndarray, shares: np.ndarray, begin: int, end: int
+) -> None:  # pragma: no cover - compiled
+    """Fill rows of new vertices, in order, from those at the ends of the edges that they are on."""
+    width = values.shape[1]
+    for v in range(begin, end):
+        a, b = parents[v, 0], parents[v, 1]
+        share, slack = shares[v, 0], shares[v, 1]
+        largest = 0.0
+        apart = 0.0
+        for j in range(width):
+            x, y = values[a, j], values[b, j]
+            values[v, j] = x + share * (y - x)
+            largest = max(largest, abs(x), abs(y))
+            apart = max(apart, abs(y - x))
+        both = max(bounds[a], bounds[b])
+        bound = both + 4 * _EPS * largest
+        if slack > 0 and apart + 2 * both > 0:
+            bound += slack * (apart + 2 * both)
+        bounds[v] = bound
+
+
+@njit(cache=True, error_model="numpy")
+def relu(values: np.ndarray, pos: np.ndarray, largest: np.ndarray) -> None:  # pragma: no cover - compiled
+    """ReLU in place by decided signs, and the largest number of every row."""
+    rows, units = values.shape
+    for v in range(rows):
+        top = 0.0
+        for j in range(units):
+            positive = (pos[v, j >> 6] >> np.uint64(j & 63)) & np.uint64(1)
+            z = values[v, j] if positive else 0.0
+            z = max(z, 0.0)
+            values[v, j] = z
+            top = max(top, z)
+        largest[v] = top
+
+
+@njit(cache=True, error_model="numpy")
+def seams(flags: np.ndarray, parents: np.ndarray, begin: int) -> None:  # pragma: no cover - compiled
+    """The starting edges that new vertices are on: those of both ends of the edge that they divide."""
+    for v in range(begin, flags.shape[0]):
+        flags[v] = flags[parents[v, 0]] & flags[parents[v, 1]]
