@@ -22,8 +22,9 @@ class Mesh:
     """Cells and how they came about.
 
     Attributes:
-        points: homogeneous coordinates of the vertices that the mesh starts with, ``(s, 3)``.
-        seams: per starting vertex the starting edges inside the region that it is on, as bits.
+        points: homogeneous coordinates of the vertices, ``(vertices, 3)``.
+        doubts: bounds on the errors of the coordinates, ``(vertices, 2)``.
+        seams: per vertex the starting edges inside the region that it is on, as bits.
         starts, corners: ``corners[starts[c]:starts[c + 1]]`` are the vertices of cell c in order.
         parents: per vertex the ends of the edge that it divides and the unit that put it there; -1 for starting vertices.
         shares: per vertex the share of the second end, and a bound on the error of that share.
@@ -33,6 +34,7 @@ class Mesh:
     """
 
     points: np.ndarray
+    doubts: np.ndarray
     seams: np.ndarray
     starts: np.ndarray
     corners: np.ndarray
@@ -50,7 +52,8 @@ class Mesh:
         corners = np.array([v for polygon in polygons for v in polygon], dtype=np.int64)
         parents = np.full((size, 3), -1, dtype=np.int64)
         shares, steps = np.zeros((size, 2)), np.full(size, -1, dtype=np.int64)
-        return cls(np.asarray(points, dtype=np.float64), np.asarray(seams, np.uint8), starts, corners, parents, shares, steps)
+        points = np.asarray(points, dtype=np.float64)
+        return cls(points, np.zeros((size, 2)), np.asarray(seams, np.uint8), starts, corners, parents, shares, steps)
 
     @classmethod
     def plane(cls) -> "Mesh":
@@ -73,6 +76,14 @@ class Mesh:
         """Number of vertices."""
         return len(self.steps)
 
+    def point(self, vertex: int) -> np.ndarray:
+        """Coordinates of a vertex, which may be of a refinement that is under way."""
+        if vertex < len(self.points):
+            return self.points[vertex]
+        (a, b, _), share = self.parents[vertex], self.shares[vertex, 0]
+        start = self.point(a)
+        return start + share * (self.point(b) - start)
+
     def provenance(self, vertex: int) -> tuple[int, int, int, int]:
         """The edge that a vertex divides, the unit that put it there, and the refinement; the last may be under way."""
         a, b, unit = (int(n) for n in self.parents[vertex])
@@ -90,7 +101,7 @@ class Mesh:
 
         Args:
             values: of the units at the vertices, affine on every cell, ``(vertices, units)``.
-            bounds: on the error of each row, ``(vertices,)``.
+            bounds: on the error of each row, ``(vertices, 2)``: of the values, and by the place of the vertex.
             exact: from a vertex to the true signs of its units and their values.
             limit: most cells that are allowed.
 
@@ -111,10 +122,10 @@ class Mesh:
                 break
             if limit is not None and room.state[2] > limit:
                 raise MemoryError(f"max_cells must be larger for this model. Got {limit}, which it has passed.")
-            if code == split.MEMORY:
-                room.grow(self)
-            else:
+            if code == split.SIGN:
                 self._resolve(room, int(room.state[4]), exact)
+            else:
+                room.grow(code)
         vertices, made, used = (int(n) for n in room.state[1:4])
         if limit is not None and made > limit:
             raise MemoryError(f"max_cells must be larger for this model. Got {limit}, and it has {made} or more.")
@@ -124,6 +135,7 @@ class Mesh:
         self.seams = np.concatenate([self.seams, np.zeros(vertices - old, np.uint8)])
         split.seams(self.seams, self.parents, old)
         self.history.append((room.origins[:made].copy(), room.bits[:made].copy(), units))
+        self.points, self.doubts = self.extend(self.points, self.doubts)
         self.starts, self.corners = room.new_starts[: made + 1].copy(), room.new_corners[:used].copy()
         return room.values[:vertices], room.bounds[:vertices], room.pos[:vertices]
 
@@ -138,13 +150,14 @@ class Mesh:
                 if sign == wanted:
                     masks[vertex, unit >> 6] |= np.uint64(1 << (unit & 63))
         room.values[vertex] = numbers
+        room.bounds[vertex] = 4 * 2.0**-52 * np.abs(numbers).max(), 0
 
     def extend(self, values: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Values at the first vertices, affine on every cell, as values at all of them."""
         begin, end = len(values), self.vertices
         if begin == end:
             return values, bounds
-        longer, wider = np.empty((end, values.shape[1])), np.empty(end)
+        longer, wider = np.empty((end, values.shape[1])), np.empty((end, 2))
         longer[:begin], wider[:begin] = values, bounds
         split.extend(longer, wider, self.parents, self.shares, begin, end)
         return longer, wider
@@ -182,24 +195,21 @@ class _Room:
             self.shares, self.table, self.new_starts, self.new_corners, self.origins, self.bits, self.heap, self.stack,
         )  # fmt: skip
 
-    def grow(self, mesh: Mesh) -> None:
-        """Make room in whatever is nearly full."""
-        _, vertices, made, used = (int(n) for n in self.state[:4])
-        if 4 * vertices > 3 * len(self.values) or vertices + 64 > len(self.values):
-            size = 2 * len(self.values)
-            for name in ("values", "bounds", "pos", "neg", "und", "parents", "shares"):
-                setattr(self, name, _longer(getattr(self, name)[:vertices], size))
-        if 3 * (vertices - int(self.state[5]) + 8) > len(self.table):
+    def grow(self, short: int) -> None:
+        """Make room where it is short."""
+        names = {
+            split.HEAP: ("heap", "stack"),
+            split.VERTICES: ("values", "bounds", "pos", "neg", "und", "parents", "shares"),
+            split.CELLS: ("origins", "bits", "new_starts"),
+            split.CORNERS: ("new_corners",),
+        }
+        for name in names.get(short, ()):
+            array = getattr(self, name)
+            setattr(self, name, _longer(array, 2 * len(array)))
+        if short == split.TABLE:
             table = np.full((2 * len(self.table), 4), -1, dtype=np.int64)
             split.rehash(self.table, table)
             self.table = table
-        if 4 * made > 3 * len(self.origins) or made + 64 > len(self.origins):
-            size = 2 * len(self.origins)
-            self.origins, self.bits = _longer(self.origins, size), _longer(self.bits, size)
-            self.new_starts = _longer(self.new_starts, size + 1)
-        if 4 * used > 3 * len(self.new_corners) or used + 256 > len(self.new_corners):
-            self.new_corners = _longer(self.new_corners, 2 * len(self.new_corners))
-        self.heap, self.stack = _longer(self.heap, 2 * len(self.heap)), _longer(self.stack, 2 * len(self.stack))
 
 
 def _longer(array: np.ndarray, size: int) -> np.ndarray:

@@ -28,7 +28,7 @@ class Rows(Traced):
 
     Attributes:
         values: ``(points, 1, ...)``.
-        bounds: on the error of the numbers of each point, ``(points,)``.
+        bounds: on the error of the numbers of each point, two numbers as the mesh has them, ``(points, 2)``.
         root, places: for a view the tensor that it looks at and the places of its numbers there, else None.
         written: how often the root had been written to when the values were taken from it.
     """
@@ -86,7 +86,7 @@ class RowEvaluator(Evaluator):
             values, bounds = result.values.expand(len(result.values), *target.shape), result.bounds
         else:
             constant = torch.as_tensor(result, dtype=target.values.dtype).expand(target.shape)
-            values, bounds = self.weights.reshape(-1, *[1] * target.ndim) * constant, torch.zeros_like(self.weights)
+            values, bounds = self.weights.reshape(-1, *[1] * target.ndim) * constant, self.weights.new_zeros(len(self.weights), 2)
         target = self.current(target)
         if target.root is None:
             target.values, target.bounds = values.clone(), bounds.clone()
@@ -141,7 +141,8 @@ class RowEvaluator(Evaluator):
         steep, terms = parts.steepness()
         share = (min(terms, 4096) + 2) * _EPS
         shift = 0.0 if constant is None else float(constant.abs().max())
-        bounds = steep * (bounds + share * sizes) + share * shift * self.weights.abs()
+        bounds = steep * bounds
+        bounds[:, 0] += share * (steep * sizes + shift * self.weights.abs())
         result = Rows(values, bounds)
         extra = len(func._schema.returns) - 1
         return (result, *[values.new_empty(0)] * extra) if extra else result
@@ -280,7 +281,6 @@ class MeshEvaluator(RowEvaluator):
     def __init__(self, mesh: Mesh, exact: Callable[[int], Any], limit: int | None, report: Callable[[int], Any] | None = None):
         super().__init__(torch.from_numpy(mesh.points[:, 2].copy()))
         self.mesh, self.exact, self.limit, self.report = mesh, exact, limit, report
-        self.coordinates, self.doubts = mesh.points.copy(), np.zeros(len(mesh.points))
 
     def current(self, x: Rows) -> Rows:
         """A tensor with values at all vertices."""
@@ -295,8 +295,7 @@ class MeshEvaluator(RowEvaluator):
         values, bounds, pos = self.mesh.refine(
             x.values.flatten(1).contiguous().numpy(), x.bounds.numpy(), self.exact, self.limit
         )
-        self.coordinates, self.doubts = self.mesh.extend(self.coordinates, self.doubts)
-        self.weights = torch.from_numpy(self.coordinates[:, 2].copy())
+        self.weights = torch.from_numpy(self.mesh.points[:, 2].copy())
         split.relu(values, pos, np.empty(len(values)))
         if self.report:
             self.report(self.mesh.cells)

@@ -2,12 +2,16 @@
 
 Signs of units at vertices are three bit masks a vertex, positive, negative and undecided; zero has no bit. So the units that
 cut a piece are the `and` of the masks of its vertices, and a piece that none cuts is done.
+
+A bound is two numbers a row: on the rounding error of the values at the vertex as it is stored, and on what the values change
+between there and the true vertex, whose place along its edge is known up to rounding only. A sign is in doubt within their sum.
 """
 
 import numpy as np
 from numba import njit
 
-DONE, MEMORY, SIGN = 0, 1, 2
+# What `refine` ended with: all is done, a sign has to be found out, or room is short for one of these.
+DONE, SIGN, HEAP, VERTICES, TABLE, CELLS, CORNERS = range(7)
 _EPS = 2.0**-52
 
 
@@ -38,7 +42,30 @@ def signs(
 ) -> None:  # pragma: no cover - compiled
     """Masks of the first `size` rows."""
     for v in range(size):
-        _set_signs(values[v], bounds[v], pos[v], neg[v], und[v])
+        _set_signs(values[v], bounds[v, 0] + bounds[v, 1], pos[v], neg[v], und[v])
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _slack(doubt: float, whole: float) -> float:  # pragma: no cover - compiled
+    """Bound on the error of a share ``x / (x + y)``, of numbers with errors of `doubt` in all and sum `whole`."""
+    return doubt / (whole - doubt) + _EPS if whole > doubt else 1.0
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _divide(
+    values: np.ndarray, bounds: np.ndarray, a: int, b: int, new: int, share: float, slack: float
+) -> None:  # pragma: no cover - compiled
+    """Fill the row of a new vertex from those at the ends of the edge that it divides."""
+    largest = 0.0
+    apart = 0.0
+    for j in range(values.shape[1]):
+        x, y = values[a, j], values[b, j]
+        z = x + share * (y - x)
+        values[new, j] = z
+        largest = max(largest, abs(x), abs(y))
+        apart = max(apart, abs(y - x))
+    bounds[new, 0] = max(bounds[a, 0], bounds[b, 0]) + 4 * _EPS * largest
+    bounds[new, 1] = slack * apart
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -86,7 +113,7 @@ def refine(
     Args:
         state: next cell, vertices, new cells, new corners, the vertex whose sign is wanted, and vertices at the start.
         starts, corners: the cells, ``corners[starts[c]:starts[c + 1]]`` being the vertices of cell c in order.
-        values, bounds: of every unit at every vertex, and a bound on the error of each row.
+        values, bounds: of every unit at every vertex, and two bounds on the error of each row, ``(vertices, 2)``.
         pos, neg, und: masks of signs.
         parents: per vertex the edge that it is on and the unit that put it there.
         shares: per vertex the share of the second end of the edge, and a bound on the share's error.
@@ -95,7 +122,7 @@ def refine(
         heap, stack: room for pieces that are under work: their corners, and where those begin and end.
 
     Returns:
-        DONE; MEMORY if an array is too short; SIGN if a sign has to be found out.
+        DONE, SIGN if a sign has to be found out, or that for which room is short.
     """
     units = values.shape[1]
     words = pos.shape[1]
@@ -109,7 +136,7 @@ def refine(
         made_before, used_before = made, used
         top = starts[cell + 1] - starts[cell]
         if top > heap.shape[0]:
-            code = MEMORY
+            code = HEAP
             break
         for k in range(top):
             heap[k] = corners[starts[cell] + k]
@@ -140,8 +167,11 @@ def refine(
             if code != DONE:
                 break
             if cut_word < 0:
-                if made + 1 >= new_starts.shape[0] or used + count > new_corners.shape[0]:
-                    code = MEMORY
+                if made >= origins.shape[0]:
+                    code = CELLS
+                    break
+                if used + count > new_corners.shape[0]:
+                    code = CORNERS
                     break
                 for k in range(low, high):
                     new_corners[used] = heap[k]
@@ -159,11 +189,14 @@ def refine(
             unit = cut_word * 64 + k
             # Its own room is given up: the two parts go behind one another above it.
             room = high
-            if room + 2 * count + 8 > heap.shape[0] or depth + 2 > stack.shape[0] or vertices + 2 > values.shape[0]:
-                code = MEMORY
+            if room + 2 * count + 8 > heap.shape[0] or depth + 2 > stack.shape[0]:
+                code = HEAP
+                break
+            if vertices + 2 > values.shape[0]:
+                code = VERTICES
                 break
             if 2 * (vertices + 2 - state[5]) > table.shape[0]:
-                code = MEMORY
+                code = TABLE
                 break
             edges = count if count > 2 else 1
             found = 0
@@ -187,24 +220,11 @@ def refine(
                     size_a, size_b = abs(values[a, unit]), abs(values[b, unit])
                     whole = size_a + size_b
                     share = size_a / whole
-                    doubt = bounds[a] + bounds[b]
-                    slack = doubt / (whole - doubt) + _EPS if whole > doubt else np.inf
+                    slack = _slack(bounds[a, 0] + bounds[b, 0], whole)
                     new = vertices
-                    largest = 0.0
-                    apart = 0.0
-                    for j in range(units):
-                        x, y = values[a, j], values[b, j]
-                        z = x + share * (y - x)
-                        values[new, j] = z
-                        largest = max(largest, abs(x), abs(y))
-                        apart = max(apart, abs(y - x))
-                    both = max(bounds[a], bounds[b])
-                    bound = both + 4 * _EPS * largest
-                    if slack > 0 and apart + 2 * both > 0:
-                        bound += slack * (apart + 2 * both)
-                    bounds[new] = bound
+                    _divide(values, bounds, a, b, new, share, slack)
                     values[new, unit] = 0.0
-                    _set_signs(values[new], bound, pos[new], neg[new], und[new])
+                    _set_signs(values[new], bounds[new, 0] + bounds[new, 1], pos[new], neg[new], und[new])
                     for word in range(words):
                         # Zero at both ends is zero between, and so is the unit that put the vertex here.
                         known = ~(pos[a, word] | neg[a, word] | und[a, word] | pos[b, word] | neg[b, word] | und[b, word])
@@ -260,22 +280,9 @@ def extend(
     values: np.ndarray, bounds: np.ndarray, parents: np.ndarray, shares: np.ndarray, begin: int, end: int
 ) -> None:  # pragma: no cover - compiled
     """Fill rows of new vertices, in order, from those at the ends of the edges that they are on."""
-    width = values.shape[1]
     for v in range(begin, end):
         a, b = parents[v, 0], parents[v, 1]
-        share, slack = shares[v, 0], shares[v, 1]
-        largest = 0.0
-        apart = 0.0
-        for j in range(width):
-            x, y = values[a, j], values[b, j]
-            values[v, j] = x + share * (y - x)
-            largest = max(largest, abs(x), abs(y))
-            apart = max(apart, abs(y - x))
-        both = max(bounds[a], bounds[b])
-        bound = both + 4 * _EPS * largest
-        if slack > 0 and apart + 2 * both > 0:
-            bound += slack * (apart + 2 * both)
-        bounds[v] = bound
+        _divide(values, bounds, a, b, v, shares[v, 0], shares[v, 1])
 
 
 @njit(cache=True, error_model="numpy")

@@ -1,0 +1,234 @@
+"""Rational arithmetic for signs in doubt: a model's units at a vertex, exactly.
+
+Weights are dyadic rationals, and a vertex is the meeting of two affine forms, so it has integers for homogeneous coordinates.
+These are taken times a power of two that is large enough for every number inside the model to be an integer too. Few vertices
+need this, so that Python's integers are fast enough.
+"""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from knowlimits.piecewise.evaluator import Traced, above_dispatch
+from knowlimits.piecewise.mesh import Mesh
+from knowlimits.piecewise.operations import Affine
+from knowlimits.piecewise.rows import Parts, RowEvaluator
+
+
+class _Enough(Exception):
+    """All units that are wanted are known."""
+
+
+class _Fine(Exception):
+    """A number is no integer: the power of two must be larger."""
+
+
+class Integers(Traced):
+    """What stands for one input, a batch of length 1, at one homogeneous point, in integers.
+
+    Attributes:
+        numbers: Python integers, an object array.
+    """
+
+    numbers: np.ndarray
+
+    @staticmethod
+    def __new__(cls, numbers: np.ndarray) -> "Integers":
+        """Wrap integers."""
+        self = torch.Tensor._make_wrapper_subclass(cls, numbers.shape, dtype=torch.float64)
+        self.numbers = numbers
+        return self
+
+    @property
+    def like(self) -> Tensor:  # type: ignore[override]
+        """A plain tensor of the same shape."""
+        return torch.zeros((), dtype=torch.float64).expand(self.shape)
+
+
+class ExactEvaluator(RowEvaluator):
+    """Evaluates a model at one point with integer coordinates, and notes what enters its ReLUs.
+
+    Args:
+        weight: the last coordinate.
+        last: the ReLU to stop at.
+        matrices: of the affine operations met so far, by their place in the order of work; is added to.
+    """
+
+    def __init__(self, weight: int, last: int, matrices: dict[int, Any]):
+        super().__init__(torch.zeros(1, dtype=torch.float64))
+        self.weight, self.last, self.matrices = weight, last, matrices
+        self.units: list[np.ndarray] = []
+        self._count = 0
+
+    def current(self, x: Any) -> Any:
+        """The tensor as it is."""
+        return x
+
+    def copy(self, x: Any) -> Any:
+        """A copy."""
+        return Integers(x.numbers.copy())
+
+    def write(self, target: Any, result: Any) -> Any:
+        """Write into a tensor, whose memory its views share."""
+        numbers = result.numbers if isinstance(result, Integers) else self._times_weight(torch.as_tensor(result))
+        target.numbers[...] = numbers
+        return target
+
+    def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
+        """Move places instead of numbers; a view stays a view."""
+        pool: list[np.ndarray] = []
+
+        def places(a: Any) -> Any:
+            if not isinstance(a, Tensor) or not (isinstance(a, Integers) or a.is_floating_point()):
+                return a
+            begin = sum(map(len, pool))
+            pool.append((a.numbers if isinstance(a, Integers) else self._times_weight(a)).reshape(-1))
+            return torch.arange(begin, begin + a.numel()).reshape(a.shape)
+
+        moved = func(*tree_map(places, args), **tree_map(places, kwargs))
+        numbers = np.concatenate(pool)
+        return tree_map(lambda index: Integers(numbers[index.numpy()]), moved)
+
+    def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
+        """Multiply by the operation's matrices, which it gives for basis vectors, and add its constant part times w."""
+        place, self._count = self._count, self._count + 1
+        if place not in self.matrices:
+            self.matrices[place] = _matrices(entry, func, args, kwargs, traced)
+        matrices, constant, shape = self.matrices[place]
+        total: Any = 0
+        for x, (matrix, scale) in zip(traced, matrices, strict=True):
+            total = total + _divided(x.numbers.reshape(-1).dot(matrix), scale)
+        if constant is not None:
+            total = total + _divided(constant[0].reshape(-1) * self.weight, constant[1])
+        result = Integers(np.asarray(total, dtype=object).reshape(shape))
+        extra = len(func._schema.returns) - 1
+        return (result, *[torch.empty(0)] * extra) if extra else result
+
+    def relu(self, x: Any) -> Any:
+        """Note the units, and keep those that are positive."""
+        self.units.append(x.numbers.reshape(-1).copy())
+        if len(self.units) > self.last:
+            raise _Enough
+        return Integers(np.where(x.numbers > 0, x.numbers, 0))
+
+    def _times_weight(self, constant: Tensor) -> np.ndarray:
+        numbers, scale = integers(constant.double().numpy())
+        return _divided(numbers * self.weight, scale)
+
+
+def _matrices(entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
+    """Linear and constant parts of an affine operation as integers with a power of two as common denominator."""
+    parts = Parts(entry, func, args, kwargs)
+    linear = []
+    for chosen in traced:
+        size = chosen.numel()
+        basis = torch.eye(size, dtype=torch.float64).reshape(size, *chosen.shape)
+        seen = False
+
+        def along(vector: Tensor, chosen: Any = chosen) -> Tensor:
+            def pick(a: Any) -> Tensor:
+                nonlocal seen
+                if a is chosen and not seen:
+                    seen = True
+                    return vector
+                return torch.zeros(a.shape, dtype=torch.float64)
+
+            seen = False
+            result = func(*parts.without_constants(pick), **kwargs)
+            return result[0] if isinstance(result, tuple | list) else result
+
+        with above_dispatch():
+            images = torch.vmap(along)(basis)
+        shape = images.shape[1:]
+        linear.append(integers(images.reshape(size, -1).numpy()))
+    constant = parts.constant()
+    return linear, None if constant is None else integers(constant.expand(shape).numpy()), tuple(shape)
+
+
+def integers(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Floats as integers over a common power of two: ``values == numbers / 2**scale``."""
+    flat = [float(v).as_integer_ratio() for v in values.reshape(-1)]
+    scale = max((d.bit_length() - 1 for _, d in flat), default=0)
+    numbers = np.empty(len(flat), dtype=object)
+    numbers[:] = [n << (scale - d.bit_length() + 1) for n, d in flat]
+    return numbers.reshape(values.shape), scale
+
+
+def _divided(numbers: np.ndarray, scale: int) -> np.ndarray:
+    """Integers divided by ``2**scale``.
+
+    Raises:
+        _Fine: if one of them cannot be.
+    """
+    if not scale:
+        return numbers
+    rest = (1 << scale) - 1
+    if any(n & rest for n in numbers.reshape(-1)):
+        raise _Fine
+    return numbers >> scale
+
+
+class Exact:
+    """Signs of units at vertices of a mesh, in rational arithmetic.
+
+    Args:
+        mesh: whose vertices.
+        run: pushes a point of the plane, ``(1, 2)``, through the models under an evaluator.
+    """
+
+    def __init__(self, mesh: Mesh, run: Callable[[ExactEvaluator, Integers], Any]):
+        self.mesh, self._run = mesh, run
+        self._power = 256
+        self._coordinates: dict[int, tuple[int, ...]] = {}
+        self._units: dict[int, list[np.ndarray]] = {}
+        self._matrices: dict[int, Any] = {}
+
+    def __call__(self, vertex: int) -> tuple[list[int], np.ndarray]:
+        """Signs of the units of the refinement under way, and their values in the scale of the mesh's own coordinates."""
+        while True:
+            try:
+                units = self.units(vertex, len(self.mesh.history))
+                break
+            except _Fine:
+                self._power *= 2
+                self._units.clear()
+        coordinates = self.coordinates(vertex)
+        axis = max(range(3), key=lambda k: abs(coordinates[k]))
+        factor = Fraction(float(self.mesh.point(vertex)[axis])) / (coordinates[axis] << self._power)
+        return [(n > 0) - (n < 0) for n in units], np.array([float(n * factor) for n in units])
+
+    def coordinates(self, vertex: int) -> tuple[int, ...]:
+        """Homogeneous coordinates of a vertex, integers without a common factor."""
+        if vertex not in self._coordinates:
+            a, b, unit, step = self.mesh.provenance(vertex)
+            if a < 0:
+                numbers = [int(n) for n in integers(self.mesh.points[vertex])[0]]
+            else:
+                size_a, size_b = (abs(self.units(v, step)[unit]) for v in (a, b))
+                ends = zip(self.coordinates(a), self.coordinates(b), strict=True)
+                numbers = [size_b * x + size_a * y for x, y in ends]
+            divisor = math.gcd(*numbers)
+            self._coordinates[vertex] = tuple(n // divisor for n in numbers)
+        return self._coordinates[vertex]
+
+    def units(self, vertex: int, step: int) -> np.ndarray:
+        """The units of a refinement at a vertex, times ``2**power``."""
+        known = self._units.get(vertex, [])
+        if len(known) <= step:
+            x, y, w = (n << self._power for n in self.coordinates(vertex))
+            evaluator = ExactEvaluator(w, step, self._matrices)
+            start = np.empty((1, 2), dtype=object)
+            start[0] = x, y
+            with torch.no_grad():
+                try:
+                    self._run(evaluator, Integers(start))
+                except _Enough:
+                    pass
+            known = self._units[vertex] = evaluator.units
+        return known[step]
