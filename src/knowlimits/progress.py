@@ -32,3 +32,21 @@ def progress_bar(text: str, total: int, show: bool = True) -> Iterator[Callable[
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(text, total=total)
         yield lambda advance: bar.advance(task, advance)
+
+
+@contextmanager
+def counter(text: str, show: bool = True) -> Iterator[Callable[[int], None] | None]:
+    """Show a count without a known end, and how fast it grows; yields a function that takes the count, or None."""
+    if not show:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> str:  # type: ignore[override]
+            return f"{task.completed:,.0f} {text}, {task.completed / (task.elapsed or 1):,.0f} a second,"
+
+    with Progress(Rate(), TimeElapsedColumn(), TextColumn("elapsed"), console=Console(stderr=True)) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda count: bar.update(task, completed=count)

@@ -93,9 +93,10 @@ class Evaluator(TorchDispatchMode):
         super().__init__()
         self._where: list[str] = []
 
-    def run(self, model: Callable[[Tensor], Any], x: Traced) -> Tensor:
-        """The model's output for a traced input."""
-        with self._named(model if isinstance(model, nn.Module) else nn.Module()), _CircularPadding(), self:
+    def run(self, model: Callable[[Tensor], Any], x: Traced, module: nn.Module | None = None) -> Tensor:
+        """The model's output for a traced input; `module` is that whose names messages use, if not the model itself."""
+        module = model if module is None and isinstance(model, nn.Module) else module
+        with self._named(module or nn.Module()), _CircularPadding(), self:
             out = model(x)
         if not isinstance(out, Tensor):
             raise TypeError(f"model must return a tensor. Got {type(out).__name__} instead.")

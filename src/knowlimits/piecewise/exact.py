@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map
 from knowlimits.piecewise.evaluator import Traced, above_dispatch
 from knowlimits.piecewise.mesh import Mesh
 from knowlimits.piecewise.operations import Affine
-from knowlimits.piecewise.rows import Parts, RowEvaluator
+from knowlimits.piecewise.rows import Parts, RowEvaluator, is_view
 
 
 class _Enough(Exception):
@@ -34,15 +34,21 @@ class Integers(Traced):
 
     Attributes:
         numbers: Python integers, an object array.
+        root, places, written: of views, as in `Rows`.
     """
 
     numbers: np.ndarray
+    root: "Integers | None"
+    places: Tensor | None
+    written: int
 
     @staticmethod
-    def __new__(cls, numbers: np.ndarray) -> "Integers":
+    def __new__(
+        cls, numbers: np.ndarray, root: "Integers | None" = None, places: Tensor | None = None, written: int = 0
+    ) -> "Integers":
         """Wrap integers."""
         self = torch.Tensor._make_wrapper_subclass(cls, numbers.shape, dtype=torch.float64)
-        self.numbers = numbers
+        self.numbers, self.root, self.places, self.written = numbers, root, places, written
         return self
 
     @property
@@ -67,21 +73,36 @@ class ExactEvaluator(RowEvaluator):
         self._count = 0
 
     def current(self, x: Any) -> Any:
-        """The tensor as it is."""
+        """A tensor with what was written through other views of it."""
+        if x.root is not None and x.written != x.root.written:
+            x.numbers = self.current(x.root).numbers.reshape(-1)[x.places.numpy()]
+            x.written = x.root.written
         return x
 
     def copy(self, x: Any) -> Any:
         """A copy."""
-        return Integers(x.numbers.copy())
+        return Integers(self.current(x).numbers.copy())
 
     def write(self, target: Any, result: Any) -> Any:
-        """Write into a tensor, whose memory its views share."""
-        numbers = result.numbers if isinstance(result, Integers) else self._times_weight(torch.as_tensor(result))
-        target.numbers[...] = numbers
-        return target
+        """Write into a tensor, or into that which it is a view of."""
+        if isinstance(result, Integers):
+            numbers = self.current(result).numbers
+        else:
+            numbers = self._times_weight(torch.as_tensor(result, dtype=torch.float64))
+        numbers = np.broadcast_to(numbers, target.shape)
+        if target.root is None:
+            target.numbers = numbers.copy()
+            target.written += 1
+            return target
+        whole = self.current(target.root).numbers.reshape(-1).copy()
+        whole[target.places.numpy()] = numbers
+        target.root.numbers = whole.reshape(target.root.shape)
+        target.root.written += 1
+        return self.current(target)
 
     def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
-        """Move places instead of numbers; a view stays a view."""
+        """Move places instead of numbers."""
+        traced = [self.current(x) for x in traced]
         pool: list[np.ndarray] = []
 
         def places(a: Any) -> Any:
@@ -93,7 +114,12 @@ class ExactEvaluator(RowEvaluator):
 
         moved = func(*tree_map(places, args), **tree_map(places, kwargs))
         numbers = np.concatenate(pool)
-        return tree_map(lambda index: Integers(numbers[index.numpy()]), moved)
+        if not is_view(func):
+            return tree_map(lambda index: Integers(numbers[index.numpy()]), moved)
+        source = traced[0]
+        root = source if source.root is None else source.root
+        seen = torch.arange(source.numel()).reshape(source.shape) if source.places is None else source.places
+        return tree_map(lambda index: Integers(numbers[index.numpy()], root, seen.flatten()[index], root.written), moved)
 
     def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
         """Multiply by the operation's matrices, which it gives for basis vectors, and add its constant part times w."""
@@ -103,7 +129,7 @@ class ExactEvaluator(RowEvaluator):
         matrices, constant, shape = self.matrices[place]
         total: Any = 0
         for x, (matrix, scale) in zip(traced, matrices, strict=True):
-            total = total + _divided(x.numbers.reshape(-1).dot(matrix), scale)
+            total = total + _divided(self.current(x).numbers.reshape(-1).dot(matrix), scale)
         if constant is not None:
             total = total + _divided(constant[0].reshape(-1) * self.weight, constant[1])
         result = Integers(np.asarray(total, dtype=object).reshape(shape))
@@ -112,6 +138,7 @@ class ExactEvaluator(RowEvaluator):
 
     def relu(self, x: Any) -> Any:
         """Note the units, and keep those that are positive."""
+        self.current(x)
         self.units.append(x.numbers.reshape(-1).copy())
         if len(self.units) > self.last:
             raise _Enough

@@ -105,8 +105,7 @@ class RowEvaluator(Evaluator):
         traced = [self.current(x) for x in traced]
         bounds = torch.stack([x.bounds for x in traced]).amax(0) if len(traced) > 1 else traced[0].bounds
         result = self._mapped(func, args, kwargs, homogeneous=True)
-        aliases = any(r.alias_info is not None for r in func._schema.returns) or func.overloadpacket.__name__ == "_unsafe_view"
-        if not aliases:
+        if not is_view(func):
             return tree_map(lambda values: Rows(values, bounds), result)
         # A view: remembered as places in what it looks at, so that work in place on either is seen in the other.
         source = traced[0]
@@ -267,6 +266,11 @@ def largest(values: Tensor) -> Tensor:
     """The size of the largest number of every point."""
     flat = values.flatten(1)
     return torch.linalg.vector_norm(flat, torch.inf, dim=1) if flat.shape[1] else flat.new_zeros(len(flat))
+
+
+def is_view(func: Any) -> bool:
+    """Whether an operation returns views of its argument."""
+    return any(r.alias_info is not None for r in func._schema.returns)
 
 
 class MeshEvaluator(RowEvaluator):

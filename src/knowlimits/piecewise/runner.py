@@ -1,0 +1,102 @@
+"""A model on a plane: its members one after another under an evaluator."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from knowlimits.adapt import as_modules
+from knowlimits.networks import Stack
+from knowlimits.piecewise.exact import Exact
+from knowlimits.piecewise.mesh import Mesh
+from knowlimits.piecewise.plane import Plane
+from knowlimits.piecewise.rows import MeshEvaluator, NotingEvaluator, PatternEvaluator, RowEvaluator, Rows
+
+
+class PlaneModel:
+    """The members of a model as functions of a plane.
+
+    Args:
+        model: what `knowlimits.far_field` takes.
+        plane: None for models of two features.
+        member: the one member to take, or None for all.
+
+    Raises:
+        ValueError: if weights are not finite, or there is no such member.
+    """
+
+    def __init__(self, model: Any, plane: Plane | None = None, member: int | None = None):
+        modules = as_modules(model)
+        if member is not None:
+            members = [m.member(i) if isinstance(m, Stack) else m for m in modules for i in range(getattr(m, "members", 1))]
+            if not 0 <= member < len(members):
+                raise ValueError(f"member must be in 0 to {len(members) - 1}. Got {member} instead.")
+            modules = [members[member].requires_grad_(False)]
+        for module in modules:
+            for name, parameter in [*module.named_parameters(), *module.named_buffers()]:
+                if parameter.is_floating_point() and not parameter.isfinite().all():
+                    raise ValueError(f"model must have finite weights. Got {name} with values that are not.")
+        self.modules, self.plane = modules, plane
+        self.axes = self.origin = None
+        if plane is not None:
+            self.axes = torch.tensor(np.stack([plane.u.ravel(), plane.v.ravel()]))
+            self.origin = torch.tensor(plane.origin.reshape(1, -1))
+
+    def run(self, evaluator: RowEvaluator, x: Any) -> list[Any]:
+        """What the members return for a traced point of the plane."""
+        return [evaluator.run(lambda point, m=module: m(self._input(point)), evaluator.copy(x), module) for module in self.modules]
+
+    def _input(self, point: Tensor) -> Tensor:
+        if self.plane is None:
+            return point
+        return torch.addmm(self.origin, point, self.axes).reshape(1, *self.plane.origin.shape)  # type: ignore[arg-type]
+
+    def refine(self, mesh: Mesh, limit: int | None = None, report: Any = None, outputs: bool = False) -> Any:
+        """Refine a mesh until every unit has one sign on every cell; with `outputs`, until one output is largest, too.
+
+        Returns:
+            The evaluator, and the members' outputs at the vertices.
+        """
+        exact = Exact(mesh, lambda evaluator, x: self._run_compared(evaluator, x, outputs))
+        evaluator = MeshEvaluator(mesh, exact, limit, report)
+        with torch.no_grad():
+            return evaluator, self._run_compared(evaluator, _rows(mesh.points), outputs)
+
+    def _run_compared(self, evaluator: RowEvaluator, x: Any, outputs: bool) -> list[Any]:
+        result = self.run(evaluator, x)
+        if outputs:
+            with evaluator:
+                for out in result:
+                    # A maximum splits cells where what it compares changes its order.
+                    torch.amax(out, -1) if out.ndim > 1 and out.shape[-1] > 1 else torch.relu(out)
+        return result
+
+    def patterns(self, points: np.ndarray) -> list[np.ndarray]:
+        """Positive units at points of the plane ``(n, 2)``, as bits."""
+        homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+        evaluator = NotingEvaluator(torch.ones(len(points), dtype=torch.float64))
+        with torch.no_grad():
+            self.run(evaluator, _rows(homogeneous))
+        return evaluator.patterns
+
+    def affine(self, patterns: list[np.ndarray]) -> np.ndarray:
+        """The map from (x, y, 1) to the outputs under given patterns, ``(cells, outputs, 3)``."""
+        cells = len(patterns[0]) if patterns else 1
+        points = np.tile(np.eye(3), (cells, 1))
+        evaluator = PatternEvaluator(torch.from_numpy(points[:, 2].copy()), [p.repeat(3, axis=0) for p in patterns])
+        with torch.no_grad():
+            outputs = self.run(evaluator, _rows(points))
+        out = [o.values.reshape(cells, 3, -1) if isinstance(o, Rows) else _fixed(o, cells) for o in outputs]
+        return torch.cat(out, 2).transpose(1, 2).numpy()
+
+
+def _fixed(out: Tensor, cells: int) -> Tensor:
+    """An output that does not hang on the input."""
+    return torch.stack([torch.zeros_like(out), torch.zeros_like(out), out]).reshape(1, 3, -1).expand(cells, 3, -1)
+
+
+def _rows(points: np.ndarray) -> Rows:
+    values = torch.from_numpy(np.ascontiguousarray(points[:, :2]))[:, None]
+    bounds = torch.zeros(len(points), 2, dtype=torch.float64)
+    return Rows(values, bounds)
