@@ -13,16 +13,23 @@ _HOMES = {
     "AnchoredEnsemble": "knowlimits.models",
     "BayesByBackprop": "knowlimits.models",
     "Ensemble": "knowlimits.models",
+    "Breakpoints": "knowlimits.piecewise",
     "FarField": "knowlimits.farfield",
+    "Horizon": "knowlimits.farfield",
     "MCDropout": "knowlimits.models",
     "NeuralNetwork": "knowlimits.models",
+    "Partition": "knowlimits.piecewise",
+    "Plane": "knowlimits.piecewise",
     "PlattScaled": "knowlimits.models",
     "Stack": "knowlimits.networks",
     "UnsupportedOperation": "knowlimits.piecewise",
+    "breakpoints": "knowlimits.piecewise",
     "dropout_members": "knowlimits.networks.masks",
     "far_field": "knowlimits.farfield",
     "fit_together": "knowlimits.models",
+    "horizon": "knowlimits.farfield",
     "load": "knowlimits.io",
+    "partition": "knowlimits.piecewise",
     "plots": "knowlimits.plots",
     "save": "knowlimits.io",
     "scores": "knowlimits.scores",
@@ -32,7 +39,7 @@ __all__ = list(_HOMES)
 
 if TYPE_CHECKING:
     from knowlimits import plots, scores
-    from knowlimits.farfield import FarField, far_field
+    from knowlimits.farfield import FarField, Horizon, far_field, horizon
     from knowlimits.io import load, save
     from knowlimits.models import (
         AnchoredEnsemble,
@@ -45,7 +52,7 @@ if TYPE_CHECKING:
     )
     from knowlimits.networks import Stack
     from knowlimits.networks.masks import dropout_members
-    from knowlimits.piecewise import UnsupportedOperation
+    from knowlimits.piecewise import Breakpoints, Partition, Plane, UnsupportedOperation, breakpoints, partition
 
 
 def __getattr__(name: str) -> Any:

@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from knowlimits import scores
 from knowlimits.adapt import as_modules, logits_of
 from knowlimits.networks import Stack
-from knowlimits.piecewise import Rays, follow
+from knowlimits.piecewise import Plane, Rays, follow
+from knowlimits.piecewise.mesh import Mesh
 from knowlimits.piecewise.operations import softmax
+from knowlimits.piecewise.runner import PlaneModel
 from knowlimits.progress import progress_bar
 
 
@@ -262,3 +264,78 @@ def _finite(name: str, value: Any) -> Tensor:
     if not tensor.isfinite().all():
         raise ValueError(f"{name} must be finite. Got {int((~tensor.isfinite()).sum())} values that are not.")
     return tensor
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """Limits in all directions of a plane: arcs, on each of which every unit and the order of the largest logits are fixed.
+
+    Attributes:
+        angles: of the arcs, from and to, radians counterclockwise in the coordinates of the plane, ``(A, 2)``; they follow one
+            another round the circle.
+        probs: limiting probabilities on each arc, ``(members, A, classes)``. On its ends, a set of measure zero, they differ.
+    """
+
+    angles: np.ndarray
+    probs: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.angles)
+
+    def score(self, name: str = "entropy", base: float | None = None) -> np.ndarray:
+        """The limit of an uncertainty score on each arc, ``(A,)``."""
+        return scores.score(self.probs, name, base=base)
+
+    def confidence(self) -> np.ndarray:
+        """The limiting probability of the likeliest class on each arc, ``(A,)``."""
+        return self.probs.mean(0).max(-1)
+
+    def share(self, confidence: float = 0.99) -> float:
+        """The exact share of directions in which the limiting confidence is at least `confidence`."""
+        lengths = self.angles[:, 1] - self.angles[:, 0]
+        return float(lengths[self.confidence() >= confidence].sum() / lengths.sum())
+
+
+def horizon(model: Any, plane: Plane | None = None, *, member: int | None = None) -> Horizon:
+    """The limiting probabilities of a classifier in all directions of a plane, exactly.
+
+    Args:
+        model: what `knowlimits.far_field` takes, with piecewise-linear operations only, returning logits.
+        plane: a plane of the input space; for models of two features the space itself.
+        member: index of the one member to take of an ensemble.
+
+    Raises:
+        UnsupportedOperation: if the model does something that is not piecewise linear.
+
+    Example:
+        >>> import torch, knowlimits as kl
+        >>> kl.horizon(torch.nn.Linear(2, 2)).share(confidence=0.99)
+        1.0
+    """
+    mesh = Mesh.circle()
+    on_plane = PlaneModel(model, plane, member)
+    on_plane.refine(mesh, outputs=True)
+    order = mesh.chain(0)
+    ends = mesh.corners.reshape(-1, 2)[order]
+    patterns = [p[order] for p in mesh.patterns()]
+    begins = mesh.points[ends[:, 0]]
+    angles = np.arctan2(begins[:, 1], begins[:, 0])
+    # A starting direction at which nothing changes is none of the model's.
+    differs = np.array([any((p[k] != p[k - 1]).any() for p in patterns) for k in range(len(order))])
+    angles = angles[(mesh.seams[ends[:, 0]] == 0) | differs]
+    if len(angles):
+        following = np.append(angles[1:], angles[0])
+        arcs = np.stack([angles, angles + (following - angles) % (2 * np.pi)], axis=1)
+        if len(arcs) == 1:
+            arcs[0, 1] = arcs[0, 0] + 2 * np.pi
+    else:
+        arcs = np.array([[0.0, 2 * np.pi]])
+    middles = arcs.mean(1)
+    directions = np.stack([np.cos(middles), np.sin(middles)], axis=1)
+    origin = np.zeros((1, 2))
+    if plane is not None:
+        directions = plane.lift(directions) - plane.origin
+        origin = plane.lift(origin)
+    modules = on_plane.modules
+    far = far_field(modules, np.repeat(origin, len(arcs), axis=0), directions)
+    return Horizon(arcs, far.probs)

@@ -7,6 +7,7 @@ need this, so that Python's integers are fast enough.
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -153,21 +154,15 @@ def _matrices(entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any],
     """Linear and constant parts of an affine operation as integers with a power of two as common denominator."""
     parts = Parts(entry, func, args, kwargs)
     linear = []
-    for chosen in traced:
-        size = chosen.numel()
-        basis = torch.eye(size, dtype=torch.float64).reshape(size, *chosen.shape)
-        seen = False
+    shape = torch.Size()
+    for chosen in range(len(traced)):
+        size = traced[chosen].numel()
+        basis = torch.eye(size, dtype=torch.float64).reshape(size, *traced[chosen].shape)
 
-        def along(vector: Tensor, chosen: Any = chosen) -> Tensor:
-            def pick(a: Any) -> Tensor:
-                nonlocal seen
-                if a is chosen and not seen:
-                    seen = True
-                    return vector
-                return torch.zeros(a.shape, dtype=torch.float64)
-
-            seen = False
-            result = func(*parts.without_constants(pick), **kwargs)
+        def along(vector: Tensor, chosen: int = chosen) -> Tensor:
+            # The same tensor may stand twice among the arguments: told apart by their order.
+            vectors = iter([vector if k == chosen else torch.zeros(x.shape, dtype=torch.float64) for k, x in enumerate(traced)])
+            result = func(*parts.without_constants(lambda _: next(vectors)), **kwargs)
             return result[0] if isinstance(result, tuple | list) else result
 
         with above_dispatch():
@@ -252,10 +247,7 @@ class Exact:
             evaluator = ExactEvaluator(w, step, self._matrices)
             start = np.empty((1, 2), dtype=object)
             start[0] = x, y
-            with torch.no_grad():
-                try:
-                    self._run(evaluator, Integers(start))
-                except _Enough:
-                    pass
+            with torch.no_grad(), suppress(_Enough):
+                self._run(evaluator, Integers(start))
             known = self._units[vertex] = evaluator.units
         return known[step]

@@ -1,8 +1,8 @@
 """A mesh of convex cells on the plane (or of segments on a line), refined by one affine function after another.
 
 Points are homogeneous: (x, y, 1) is a point and (x, y, 0) a direction, so that a cell that runs to infinity is the cone of its
-vertices like any other. The plane starts as three cones round the origin, and a new vertex divides an edge, whether its ends are
-finite or not. Whoever refines carries values at all vertices, affine on every cell, and `Mesh` keeps how each vertex came
+vertices like any other. The plane starts as three cones round the origin, and a new vertex divides an edge, whether its ends
+are finite or not. Whoever refines carries values at all vertices, affine on every cell, and `Mesh` keeps how each vertex came
 about, so that older values can be brought up to date, and so that a sign in doubt can be decided in rational arithmetic.
 """
 
@@ -27,7 +27,7 @@ class Mesh:
         seams: per vertex the starting edges inside the region that it is on, as bits.
         starts, corners: ``corners[starts[c]:starts[c + 1]]`` are the vertices of cell c in order.
         parents: per vertex the ends of the edge that it divides and the unit that put it there; -1 for starting vertices.
-        shares: per vertex the share of the second end, and a bound on the error of that share.
+        shares: per vertex the shares of the two ends, and a bound on their errors.
         steps: per vertex the refinement that made it.
         history: per refinement the cell that each cell is a part of, its positive units as bits, and the number of units.
         resolved: how many vertices had signs in doubt, which were decided in rational arithmetic.
@@ -51,7 +51,7 @@ class Mesh:
         starts = np.cumsum([0, *map(len, polygons)]).astype(np.int64)
         corners = np.array([v for polygon in polygons for v in polygon], dtype=np.int64)
         parents = np.full((size, 3), -1, dtype=np.int64)
-        shares, steps = np.zeros((size, 2)), np.full(size, -1, dtype=np.int64)
+        shares, steps = np.zeros((size, 3)), np.full(size, -1, dtype=np.int64)
         points = np.asarray(points, dtype=np.float64)
         return cls(points, np.zeros((size, 2)), np.asarray(seams, np.uint8), starts, corners, parents, shares, steps)
 
@@ -80,9 +80,8 @@ class Mesh:
         """Coordinates of a vertex, which may be of a refinement that is under way."""
         if vertex < len(self.points):
             return self.points[vertex]
-        (a, b, _), share = self.parents[vertex], self.shares[vertex, 0]
-        start = self.point(a)
-        return start + share * (self.point(b) - start)
+        (a, b, _), shares = self.parents[vertex], self.shares[vertex]
+        return shares[0] * self.point(a) + shares[1] * self.point(b)
 
     def provenance(self, vertex: int) -> tuple[int, int, int, int]:
         """The edge that a vertex divides, the unit that put it there, and the refinement; the last may be under way."""
@@ -170,12 +169,22 @@ class Mesh:
             index = origins[index]
         return result[::-1]
 
+    def chain(self, first: int) -> np.ndarray:
+        """The cells of a mesh of segments in order, from that which begins at a vertex."""
+        after = {int(a): cell for cell, a in enumerate(self.corners[::2])}
+        order = []
+        vertex = first
+        while vertex in after and len(order) < self.cells:
+            order.append(after[vertex])
+            vertex = int(self.corners[2 * after[vertex] + 1])
+        return np.array(order, dtype=np.int64)
+
 
 class _Room:
     """The arrays that a refinement works in, which grow."""
 
     def __init__(self, mesh: Mesh, values: np.ndarray, bounds: np.ndarray, words: int):
-        old, units = values.shape
+        old = len(values)
         size = 2 * old + 64
         self.values = _longer(values, size)
         self.bounds = _longer(bounds, size)

@@ -82,7 +82,7 @@ class Partition:
         Both are the same for a strip; a strip with two opposite directions has one of them here.
         """
         result = np.full((len(self), 2), np.nan)
-        for i in np.flatnonzero(~self.bounded):
+        for i in np.flatnonzero(~self.bounded).tolist():
             directions = self.vertices[self.polygon(i)]
             far = directions[:, 2] == 0
             if far.all():
@@ -118,7 +118,8 @@ class Partition:
         The outputs of members follow one another.
         """
         chunks = range(0, len(self), _CHUNK)
-        return np.concatenate([self._model.affine([p[k : k + _CHUNK] for p in self._patterns]) for k in chunks]).reshape(len(self), -1, 3)
+        parts = [self._model.affine([p[k : k + _CHUNK] for p in self._patterns]) for k in chunks]
+        return np.concatenate(parts).reshape(len(self), -1, 3)
 
     def pattern(self, i: int) -> np.ndarray:
         """Whether each unit is positive on a cell, in the order in which the model computes them."""
@@ -250,7 +251,9 @@ def partition(
 def _checked_box(box: Any) -> tuple[float, float, float, float]:
     values = np.asarray(box, dtype=np.float64)
     if values.shape != (4,) or not np.isfinite(values).all() or values[0] >= values[1] or values[2] >= values[3]:
-        raise ValueError(f"box must be (xmin, xmax, ymin, ymax), finite, with xmin < xmax and ymin < ymax. Got {box!r} instead.")
+        raise ValueError(
+            f"box must be (xmin, xmax, ymin, ymax), finite, with xmin < xmax and ymin < ymax. Got {box!r} instead."
+        )
     left, right, low, high = values.tolist()
     return left, right, low, high
 

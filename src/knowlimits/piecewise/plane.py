@@ -42,7 +42,7 @@ class Plane:
 
     @classmethod
     def pca(cls, X: Any) -> "Plane":
-        """The plane through the mean of data, ``(n, d)``, along its first two principal components, in their standard deviations."""
+        """The plane of the first two principal components of data ``(n, d)``: round the mean, in standard deviations."""
         from sklearn.decomposition import PCA
 
         fitted = PCA(2).fit(np.asarray(X, dtype=np.float64))

@@ -19,7 +19,7 @@ from knowlimits.piecewise.mesh import Mesh
 from knowlimits.piecewise.operations import Affine, Joint, Maximum, Smooth
 
 _EPS = torch.finfo(torch.float64).eps
-# Products whose rows, folded into the first axis of the first factor, stay what they are; vmap would make small products of them.
+# Products that take all points as the rows of one factor; vmap would make many small products of them.
 _FOLDED = {"mm": 0, "addmm": 1}
 
 
@@ -33,7 +33,7 @@ class Rows(Traced):
         written: how often the root had been written to when the values were taken from it.
     """
 
-    values: Tensor
+    values: Tensor  # type: ignore[assignment]
     bounds: Tensor
     root: "Rows | None"
     places: Tensor | None
@@ -86,7 +86,10 @@ class RowEvaluator(Evaluator):
             values, bounds = result.values.expand(len(result.values), *target.shape), result.bounds
         else:
             constant = torch.as_tensor(result, dtype=target.values.dtype).expand(target.shape)
-            values, bounds = self.weights.reshape(-1, *[1] * target.ndim) * constant, self.weights.new_zeros(len(self.weights), 2)
+            values, bounds = (
+                self.weights.reshape(-1, *[1] * target.ndim) * constant,
+                self.weights.new_zeros(len(self.weights), 2),
+            )
         target = self.current(target)
         if target.root is None:
             target.values, target.bounds = values.clone(), bounds.clone()

@@ -45,7 +45,9 @@ class PlaneModel:
 
     def run(self, evaluator: RowEvaluator, x: Any) -> list[Any]:
         """What the members return for a traced point of the plane."""
-        return [evaluator.run(lambda point, m=module: m(self._input(point)), evaluator.copy(x), module) for module in self.modules]
+        return [
+            evaluator.run(lambda point, m=module: m(self._input(point)), evaluator.copy(x), module) for module in self.modules
+        ]
 
     def _input(self, point: Tensor) -> Tensor:
         if self.plane is None:

@@ -7,6 +7,8 @@ A bound is two numbers a row: on the rounding error of the values at the vertex 
 between there and the true vertex, whose place along its edge is known up to rounding only. A sign is in doubt within their sum.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -53,15 +55,14 @@ def _slack(doubt: float, whole: float) -> float:  # pragma: no cover - compiled
 
 @njit(cache=True, error_model="numpy", inline="always")
 def _divide(
-    values: np.ndarray, bounds: np.ndarray, a: int, b: int, new: int, share: float, slack: float
+    values: np.ndarray, bounds: np.ndarray, a: Any, b: Any, new: int, share_a: float, share_b: float, slack: float
 ) -> None:  # pragma: no cover - compiled
     """Fill the row of a new vertex from those at the ends of the edge that it divides."""
     largest = 0.0
     apart = 0.0
     for j in range(values.shape[1]):
         x, y = values[a, j], values[b, j]
-        z = x + share * (y - x)
-        values[new, j] = z
+        values[new, j] = share_a * x + share_b * y
         largest = max(largest, abs(x), abs(y))
         apart = max(apart, abs(y - x))
     bounds[new, 0] = max(bounds[a, 0], bounds[b, 0]) + 4 * _EPS * largest
@@ -69,7 +70,7 @@ def _divide(
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _slot(table: np.ndarray, a: int, b: int, unit: int) -> int:  # pragma: no cover - compiled
+def _slot(table: np.ndarray, a: Any, b: Any, unit: Any) -> int:  # pragma: no cover - compiled
     """Where an edge and a unit are in the hash table, or where they would go."""
     h = np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(b) * np.uint64(0xC2B2AE3D27D4EB4F)
     h = (h ^ np.uint64(unit) * np.uint64(0x165667B19E3779F9)) * np.uint64(0xD6E8FEB86659FD93)
@@ -116,7 +117,7 @@ def refine(
         values, bounds: of every unit at every vertex, and two bounds on the error of each row, ``(vertices, 2)``.
         pos, neg, und: masks of signs.
         parents: per vertex the edge that it is on and the unit that put it there.
-        shares: per vertex the share of the second end of the edge, and a bound on the share's error.
+        shares: per vertex the shares of the two ends of the edge, and a bound on their errors.
         table: hash table of edges and units, vertex or -1 in the last column.
         new_starts, new_corners, origins, bits: resulting cells, the cell that each is a part of, and its positive units.
         heap, stack: room for pieces that are under work: their corners, and where those begin and end.
@@ -219,10 +220,11 @@ def refine(
                 if table[slot, 3] < 0:
                     size_a, size_b = abs(values[a, unit]), abs(values[b, unit])
                     whole = size_a + size_b
-                    share = size_a / whole
+                    # Both, as one minus a tiny share is 1, and a far vertex would lie at infinity.
+                    share_a, share_b = size_b / whole, size_a / whole
                     slack = _slack(bounds[a, 0] + bounds[b, 0], whole)
                     new = vertices
-                    _divide(values, bounds, a, b, new, share, slack)
+                    _divide(values, bounds, a, b, new, share_a, share_b, slack)
                     values[new, unit] = 0.0
                     _set_signs(values[new], bounds[new, 0] + bounds[new, 1], pos[new], neg[new], und[new])
                     for word in range(words):
@@ -238,7 +240,7 @@ def refine(
                             neg[new, word] &= ~known
                             und[new, word] &= ~known
                     parents[new, 0], parents[new, 1], parents[new, 2] = a, b, unit
-                    shares[new, 0], shares[new, 1] = share, slack
+                    shares[new, 0], shares[new, 1], shares[new, 2] = share_a, share_b, slack
                     table[slot, 0], table[slot, 1], table[slot, 2], table[slot, 3] = a, b, unit, new
                     vertices += 1
                 p_new = table[slot, 3]
@@ -282,7 +284,7 @@ def extend(
     """Fill rows of new vertices, in order, from those at the ends of the edges that they are on."""
     for v in range(begin, end):
         a, b = parents[v, 0], parents[v, 1]
-        _divide(values, bounds, a, b, v, shares[v, 0], shares[v, 1])
+        _divide(values, bounds, a, b, v, shares[v, 0], shares[v, 1], shares[v, 2])
 
 
 @njit(cache=True, error_model="numpy")
