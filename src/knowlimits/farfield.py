@@ -324,12 +324,12 @@ def horizon(model: Any, plane: Plane | None = None, *, member: int | None = None
     differs = np.array([any((p[k] != p[k - 1]).any() for p in patterns) for k in range(len(order))])
     angles = angles[(mesh.seams[ends[:, 0]] == 0) | differs]
     if len(angles):
-        following = np.append(angles[1:], angles[0])
-        arcs = np.stack([angles, angles + (following - angles) % (2 * np.pi)], axis=1)
-        if len(arcs) == 1:
-            arcs[0, 1] = arcs[0, 0] + 2 * np.pi
+        lengths = (np.roll(angles, -1) - angles) % (2 * np.pi)
+        lengths[-1] = 2 * np.pi - lengths[:-1].sum()
+        edges = angles[0] + np.concatenate([[0.0], np.cumsum(lengths)])
     else:
-        arcs = np.array([[0.0, 2 * np.pi]])
+        edges = np.array([0.0, 2 * np.pi])
+    arcs = np.stack([edges[:-1], edges[1:]], axis=1)
     middles = arcs.mean(1)
     directions = np.stack([np.cos(middles), np.sin(middles)], axis=1)
     origin = np.zeros((1, 2))

@@ -119,7 +119,7 @@ class Mesh:
             code = room.run(self)
             if code == split.DONE:
                 break
-            if limit is not None and room.state[2] > limit:
+            if limit is not None and code == split.CELLS and len(room.origins) > limit:
                 raise MemoryError(f"max_cells must be larger for this model. Got {limit}, which it has passed.")
             if code == split.SIGN:
                 self._resolve(room, int(room.state[4]), exact)
@@ -127,7 +127,7 @@ class Mesh:
                 room.grow(code)
         vertices, made, used = (int(n) for n in room.state[1:4])
         if limit is not None and made > limit:
-            raise MemoryError(f"max_cells must be larger for this model. Got {limit}, and it has {made} or more.")
+            raise MemoryError(f"max_cells must be larger for this model. Got {limit}, which it has passed.")
         self.parents = room.parents[:vertices]
         self.shares = room.shares[:vertices]
         self.steps = np.concatenate([self.steps, np.full(vertices - old, len(self.history))])

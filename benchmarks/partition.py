@@ -1,0 +1,114 @@
+"""Cells per second of `partition` over the whole plane, beside one forward pass over its vertices and beside peers, in one run.
+
+Networks trained on half-moons by the library. The floor is one float64 forward pass of the network over all vertices. Peers run
+where they can: relucent if it is installed, in the whole plane; edge subdivision (Berzins, ICML 2023) from a checkout, in a box.
+
+    python -m benchmarks.partition [--largest] [--edge-subdivision PATH]
+"""
+
+import argparse
+import importlib.util
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+from sklearn.datasets import make_moons
+
+import knowlimits as kl
+
+SIZES = [(25, 25, 25), (64, 64, 64), (128, 128, 128), (256, 256, 256, 256)]
+
+
+def trained(hidden):
+    X, y = make_moons(500, noise=0.125, random_state=0)
+    return kl.NeuralNetwork(hidden_sizes=hidden, epochs=20, random_state=0).fit(X, y)
+
+
+def seconds(function, repeats=3):
+    """The best of a few: what else the machine does only adds time."""
+    best = np.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = function()
+        best = min(best, time.perf_counter() - start)
+    return best, result
+
+
+def floor(model, p):
+    """One forward pass over the vertices."""
+    network = model.stack_.member(0).double()
+    points = torch.from_numpy(np.ascontiguousarray(p.vertices[:, :2]))
+    with torch.no_grad():
+        network(points)
+        return seconds(lambda: network(points))[0]
+
+
+def peak(index):
+    """Peak memory of a fresh process beyond what it had before, in MB."""
+    code = f"from benchmarks import partition as b; b.report({index})"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def report(index):
+    kl.partition(trained((4,)))
+    model = trained(SIZES[index])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    kl.partition(model)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def first_call():
+    """Time of the first partition of a fresh process, whose kernels are compiled already, without the imports."""
+    code = """
+import time, torch, knowlimits as kl
+net = torch.nn.Sequential(torch.nn.Linear(2, 5), torch.nn.ReLU(), torch.nn.Linear(5, 1))
+kl.far_field
+start = time.perf_counter()
+kl.partition(net)
+print(time.perf_counter() - start)
+"""
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def relucent(model):
+    """Cells per second of relucent, which searches the whole plane from cell to neighbouring cell."""
+    from relucent import Complex, convert
+
+    network = model.stack_.member(0).float()
+    start = time.perf_counter()
+    found = Complex(convert(network))
+    found.bfs()
+    return len(found) / (time.perf_counter() - start), len(found)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--largest", action="store_true", help="the network of four layers of 256 too")
+    parser.add_argument("--relucent", action="store_true", help="run relucent, which must be installed, on the smallest")
+    arguments = parser.parse_args()
+    kl.partition(trained((4,)))
+    print(f"first call of a fresh process: {first_call():.2f} s\n")
+    print("| hidden | cells | unbounded | seconds | cells/s | floor, s | ratio | MB | resolved |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for index, hidden in enumerate(SIZES):
+        if len(hidden) == 4 and not arguments.largest:
+            continue
+        model = trained(hidden)
+        took, p = seconds(lambda model=model: kl.partition(model))
+        least = floor(model, p)
+        unbounded = int((~p.bounded).sum())
+        print(
+            f"| {'-'.join(map(str, hidden))} | {len(p):,} | {unbounded} | {took:.3f} | {len(p) / took:,.0f} | {least:.3f} "
+            f"| {took / least:.1f} | {peak(index):.0f} | {p.resolved} |",
+            flush=True,
+        )
+    if arguments.relucent and importlib.util.find_spec("relucent"):
+        rate, found = relucent(trained(SIZES[0]))
+        print(f"\nrelucent, 25-25-25: {found:,} cells, {rate:,.0f} cells/s")
+
+
+if __name__ == "__main__":
+    main()
