@@ -1,17 +1,16 @@
-"""Cells per second of `partition` over the whole plane, beside one forward pass over its vertices and beside peers, in one run.
+"""Cells per second of `partition` over the whole plane, beside one forward pass over its vertices, in one run.
 
-Networks trained on half-moons by the library. The floor is one float64 forward pass of the network over all vertices. Peers run
-where they can: relucent if it is installed, in the whole plane; edge subdivision (Berzins, ICML 2023) from a checkout, in a box.
+Networks trained on half-moons by the library. The floor is one float64 forward pass of the network over all vertices.
 
-    python -m benchmarks.partition [--largest] [--edge-subdivision PATH]
+    python -m benchmarks.partition [--largest]
 """
 
 import argparse
-import importlib.util
-import resource
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -47,7 +46,7 @@ def floor(model, p):
 
 
 def peak(index):
-    """Peak memory of a fresh process beyond what it had before, in MB."""
+    """Peak memory of a fresh process beyond what it had before, in MB; nan where the system does not say."""
     code = f"from benchmarks import partition as b; b.report({index})"
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
@@ -55,9 +54,20 @@ def peak(index):
 def report(index):
     kl.partition(trained((4,)))
     model = trained(SIZES[index])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        # Makes the kernel forget the peak so far.
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        print(np.nan)
+        return
+    before = high_water()
     kl.partition(model)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(high_water() - before)
+
+
+def high_water():
+    """Most memory that this process has held, in MB."""
+    return int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 
 
 def first_call():
@@ -73,21 +83,9 @@ print(time.perf_counter() - start)
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
-def relucent(model):
-    """Cells per second of relucent, which searches the whole plane from cell to neighbouring cell."""
-    from relucent import Complex, convert
-
-    network = model.stack_.member(0).float()
-    start = time.perf_counter()
-    found = Complex(convert(network))
-    found.bfs()
-    return len(found) / (time.perf_counter() - start), len(found)
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--largest", action="store_true", help="the network of four layers of 256 too")
-    parser.add_argument("--relucent", action="store_true", help="run relucent, which must be installed, on the smallest")
     arguments = parser.parse_args()
     kl.partition(trained((4,)))
     print(f"first call of a fresh process: {first_call():.2f} s\n")
@@ -105,9 +103,6 @@ def main():
             f"| {took / least:.1f} | {peak(index):.0f} | {p.resolved} |",
             flush=True,
         )
-    if arguments.relucent and importlib.util.find_spec("relucent"):
-        rate, found = relucent(trained(SIZES[0]))
-        print(f"\nrelucent, 25-25-25: {found:,} cells, {rate:,.0f} cells/s")
 
 
 if __name__ == "__main__":

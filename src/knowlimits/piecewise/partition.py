@@ -34,20 +34,18 @@ class Partition:
     def __init__(self, model: PlaneModel, mesh: Mesh, box: tuple[float, float, float, float] | None):
         self._model, self._box = model, box
         self._units = [units for _, _, units in mesh.history]
-        self._patterns, polygons = _without_seams(mesh)
+        self._patterns, self._starts, corners = _without_seams(mesh)
+        self._lengths = np.diff(self._starts)
         self.complete, self.resolved = box is None, mesh.resolved
-        used = np.unique(np.concatenate(polygons))
-        place = np.full(len(mesh.points), -1)
-        place[used] = np.arange(len(used))
+        used = np.zeros(len(mesh.points), dtype=bool)
+        used[corners] = True
+        self._flat = (np.cumsum(used) - 1)[corners]
         points = mesh.points[used]
         finite = points[:, 2] > 0
         points[finite] /= points[finite, 2:]
         directions = ~finite
         points[directions] /= np.linalg.norm(points[directions], axis=1, keepdims=True)
         self.vertices = points
-        self._lengths = np.array([len(p) for p in polygons])
-        self._starts = np.concatenate([[0], np.cumsum(self._lengths)])
-        self._flat = place[np.concatenate(polygons)]
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -265,46 +263,48 @@ def _keys(patterns: list[np.ndarray], n: int) -> list[bytes]:
     return [row.tobytes() for row in whole]
 
 
-def _without_seams(mesh: Mesh) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Patterns and polygons of the cells, after pieces on two sides of a starting edge are joined into one.
+def _without_seams(mesh: Mesh) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Patterns, starts and corners of the cells, after pieces on two sides of a starting edge are joined into one.
 
     A fixed pattern is an intersection of half-planes, so what is joined is convex, and its edges go on where the starting edge
     was; the points there that nothing else needs go too.
     """
     patterns = mesh.patterns()
-    polygons = [mesh.corners[a:b] for a, b in zip(mesh.starts[:-1], mesh.starts[1:], strict=True)]
-    sides: dict[tuple[int, int], int] = {}
-    group = np.arange(len(polygons))
+    lengths = np.diff(mesh.starts)
+    if not mesh.seams.any():
+        return patterns, mesh.starts, mesh.corners
+    touched = np.flatnonzero(np.bitwise_or.reduceat(mesh.seams[mesh.corners], mesh.starts[:-1]))
+    polygons = {c: mesh.corners[mesh.starts[c] : mesh.starts[c + 1]] for c in touched.tolist()}
+    group = {c: c for c in polygons}
 
     def leader(c: int) -> int:
         while group[c] != c:
             group[c] = group[group[c]]
-            c = int(group[c])
+            c = group[c]
         return c
 
-    following = np.arange(1, len(mesh.corners) + 1)
-    following[mesh.starts[1:] - 1] = mesh.starts[:-1]
-    ends = np.stack([mesh.corners, mesh.corners[following]], axis=1)
-    on_seam = np.flatnonzero(mesh.seams[ends[:, 0]] & mesh.seams[ends[:, 1]])
-    owner = np.searchsorted(mesh.starts, on_seam, side="right") - 1
-    for (a, b), cell in zip(ends[on_seam].tolist(), owner.tolist(), strict=True):
-        other = sides.pop((b, a), None)
-        if other is None:
-            sides[a, b] = cell
-        elif all((p[cell] == p[other]).all() for p in patterns):
-            group[leader(cell)] = leader(other)
-    joined: dict[int, list[int]] = defaultdict(list)
-    for cell in np.unique(owner).tolist():
-        joined[leader(cell)].append(cell)
-    keep = np.ones(len(polygons), dtype=bool)
-    for first, cells in joined.items():
-        if len(cells) > 1:
-            keep[cells] = False
-            keep[first] = True
-            polygons[first] = _outline([polygons[c] for c in cells])
-    kept = np.flatnonzero(keep)
-    polygons = [polygons[c] for c in kept]
-    return [p[kept] for p in patterns], _straightened(mesh, polygons)
+    sides: dict[tuple[int, int], int] = {}
+    for cell, polygon in polygons.items():
+        here, there = polygon, np.roll(polygon, -1)
+        on_seam = (mesh.seams[here] & mesh.seams[there]) > 0
+        for a, b in zip(here[on_seam].tolist(), there[on_seam].tolist(), strict=True):
+            other = sides.pop((b, a), None)
+            if other is None:
+                sides[a, b] = cell
+            elif all((p[cell] == p[other]).all() for p in patterns):
+                group[leader(cell)] = leader(other)
+    joined: dict[int, list[np.ndarray]] = defaultdict(list)
+    for cell, polygon in polygons.items():
+        joined[leader(cell)].append(polygon)
+    leaders = list(joined)
+    changed = _straightened(mesh, [_outline(parts) if len(parts) > 1 else parts[0] for parts in joined.values()])
+
+    same = np.ones(mesh.cells, dtype=bool)
+    same[touched] = False
+    order = np.concatenate([np.flatnonzero(same), leaders])
+    starts = np.concatenate([[0], np.cumsum([*lengths[same].tolist(), *map(len, changed)])])
+    corners = np.concatenate([mesh.corners[np.repeat(same, lengths)], *changed])
+    return [p[order] for p in patterns], starts, corners
 
 
 def _outline(polygons: list[np.ndarray]) -> np.ndarray:
