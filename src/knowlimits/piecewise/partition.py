@@ -274,7 +274,9 @@ def _without_seams(mesh: Mesh) -> tuple[list[np.ndarray], np.ndarray, np.ndarray
     if not mesh.seams.any():
         return patterns, mesh.starts, mesh.corners
     touched = np.flatnonzero(np.bitwise_or.reduceat(mesh.seams[mesh.corners], mesh.starts[:-1]))
-    polygons = {c: mesh.corners[mesh.starts[c] : mesh.starts[c + 1]] for c in touched.tolist()}
+    polygons = {c: mesh.corners[mesh.starts[c] : mesh.starts[c + 1]].tolist() for c in touched.tolist()}
+    keys = dict(zip(polygons, _keys([p[touched] for p in patterns], len(touched)), strict=True))
+    seams = mesh.seams.tobytes()
     group = {c: c for c in polygons}
 
     def leader(c: int) -> int:
@@ -285,15 +287,15 @@ def _without_seams(mesh: Mesh) -> tuple[list[np.ndarray], np.ndarray, np.ndarray
 
     sides: dict[tuple[int, int], int] = {}
     for cell, polygon in polygons.items():
-        here, there = polygon, np.roll(polygon, -1)
-        on_seam = (mesh.seams[here] & mesh.seams[there]) > 0
-        for a, b in zip(here[on_seam].tolist(), there[on_seam].tolist(), strict=True):
+        for a, b in zip(polygon, polygon[1:] + polygon[:1], strict=True):
+            if not seams[a] & seams[b]:
+                continue
             other = sides.pop((b, a), None)
             if other is None:
                 sides[a, b] = cell
-            elif all((p[cell] == p[other]).all() for p in patterns):
+            elif keys[cell] == keys[other]:
                 group[leader(cell)] = leader(other)
-    joined: dict[int, list[np.ndarray]] = defaultdict(list)
+    joined: dict[int, list[list[int]]] = defaultdict(list)
     for cell, polygon in polygons.items():
         joined[leader(cell)].append(polygon)
     leaders = list(joined)
@@ -307,11 +309,11 @@ def _without_seams(mesh: Mesh) -> tuple[list[np.ndarray], np.ndarray, np.ndarray
     return [p[order] for p in patterns], starts, corners
 
 
-def _outline(polygons: list[np.ndarray]) -> np.ndarray:
+def _outline(polygons: list[list[int]]) -> list[int]:
     """The union of polygons that share edges."""
     after: dict[int, set[int]] = defaultdict(set)
     for polygon in polygons:
-        for a, b in zip(polygon.tolist(), np.roll(polygon, -1).tolist(), strict=True):
+        for a, b in zip(polygon, polygon[1:] + polygon[:1], strict=True):
             if a in after.get(b, ()):
                 after[b].remove(a)
             else:
@@ -320,18 +322,17 @@ def _outline(polygons: list[np.ndarray]) -> np.ndarray:
     outline = [start]
     while (following := after[outline[-1]].pop()) != start:
         outline.append(following)
-    return np.array(outline)
+    return outline
 
 
-def _straightened(mesh: Mesh, polygons: list[np.ndarray]) -> list[np.ndarray]:
+def _straightened(mesh: Mesh, rings: list[list[int]]) -> list[list[int]]:
     """Polygons without the points on starting edges that no edge ends at."""
-    seam = mesh.seams > 0
-    touched = [i for i, p in enumerate(polygons) if seam[p].any()]
+    seams = mesh.seams.tobytes()
     cells: dict[int, list[int]] = defaultdict(list)
-    for i in touched:
-        for v in polygons[i][seam[polygons[i]]].tolist():
-            cells[v].append(i)
-    rings = {i: polygons[i].tolist() for i in touched}
+    for i, ring in enumerate(rings):
+        for v in ring:
+            if seams[v]:
+                cells[v].append(i)
 
     def sides(v: int, ring: list[int]) -> tuple[int, int]:
         k = ring.index(v)
@@ -353,6 +354,4 @@ def _straightened(mesh: Mesh, polygons: list[np.ndarray]) -> list[np.ndarray]:
             continue
         for i in around:
             rings[i].remove(v)
-    for i, ring in rings.items():
-        polygons[i] = np.array(ring)
-    return polygons
+    return rings
