@@ -312,23 +312,11 @@ def horizon(model: Any, plane: Plane | None = None, *, member: int | None = None
         >>> kl.horizon(torch.nn.Linear(2, 2)).share(confidence=0.99)
         1.0
     """
-    mesh = Mesh.circle()
-    on_plane = PlaneModel(model, plane, member)
-    on_plane.refine(mesh, outputs=True)
-    order = mesh.chain(0)
-    ends = mesh.corners.reshape(-1, 2)[order]
-    patterns = [p[order] for p in mesh.patterns()]
-    begins = mesh.points[ends[:, 0]]
-    angles = np.arctan2(begins[:, 1], begins[:, 0])
-    # A starting direction at which nothing changes is none of the model's.
-    differs = np.array([any((p[k] != p[k - 1]).any() for p in patterns) for k in range(len(order))])
-    angles = angles[(mesh.seams[ends[:, 0]] == 0) | differs]
-    if len(angles):
-        lengths = (np.roll(angles, -1) - angles) % (2 * np.pi)
-        lengths[-1] = 2 * np.pi - lengths[:-1].sum()
-        edges = angles[0] + np.concatenate([[0.0], np.cumsum(lengths)])
-    else:
-        edges = np.array([0.0, 2 * np.pi])
+    modules = PlaneModel(model, plane, member).modules
+    # Member by member, as all units of all members at all ends of arcs would be many numbers.
+    alone = [m.member(i) if isinstance(m, Stack) else m for m in modules for i in range(getattr(m, "members", 1))]
+    ends = np.unique(np.concatenate([_ends_of_arcs(module, plane) for module in alone]))
+    edges = np.append(ends, ends[0] + 2 * np.pi) if len(ends) else np.array([0.0, 2 * np.pi])
     arcs = np.stack([edges[:-1], edges[1:]], axis=1)
     middles = arcs.mean(1)
     directions = np.stack([np.cos(middles), np.sin(middles)], axis=1)
@@ -336,6 +324,18 @@ def horizon(model: Any, plane: Plane | None = None, *, member: int | None = None
     if plane is not None:
         directions = plane.lift(directions) - plane.origin
         origin = plane.lift(origin)
-    modules = on_plane.modules
     far = far_field(modules, np.repeat(origin, len(arcs), axis=0), directions)
     return Horizon(arcs, far.probs)
+
+
+def _ends_of_arcs(module: nn.Module, plane: Plane | None) -> np.ndarray:
+    """Angles at which a unit changes its sign at infinity, or the order of the largest outputs."""
+    mesh = Mesh.circle()
+    PlaneModel(module, plane).refine(mesh, outputs=True)
+    order = mesh.chain(0)
+    begins = mesh.corners[::2][order]
+    patterns = [p[order] for p in mesh.patterns()]
+    # A starting direction at which nothing changes is none of the model's.
+    differs = np.any([(p != np.roll(p, 1, axis=0)).any(axis=1) for p in patterns], axis=0) if patterns else False
+    kept = begins[(mesh.seams[begins] == 0) | differs]
+    return np.arctan2(mesh.points[kept, 1], mesh.points[kept, 0])
