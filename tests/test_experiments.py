@@ -35,7 +35,7 @@ def test_reproduce_through_the_command_line(tmp_path):
     assert first.returncode == second.returncode == 0, first.stderr
     assert "| MCDropout |" in first.stdout
     files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
-    assert len([f for f in files if f.suffix == ".png"]) == 4 + 2 * 5
+    assert len([f for f in files if f.suffix == ".png"]) == 6 + 2 * 5
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
     with (tmp_path / "a" / "tables" / "models.csv").open() as file:

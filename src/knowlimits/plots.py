@@ -1,16 +1,22 @@
 """Every figure, each a function from results to matplotlib axes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
+from knowlimits import scores
+from knowlimits.experiments.clusters import BOX, Clusters
 from knowlimits.experiments.far_away import Profile
 from knowlimits.experiments.half_moons import Map
+from knowlimits.farfield import horizon
+from knowlimits.piecewise import Partition, partition
 
 #: Names of scores as axes show them.
 TITLES = {
@@ -164,4 +170,134 @@ def profiles(results: Sequence[Profile]) -> Figure:
     bar = figure.colorbar(compass, ax=axes.ravel().tolist(), pad=0.01, fraction=0.015, ticks=[0, 90, 180, 270, 360])
     bar.set_label("direction of the ray (degrees)", fontsize=8)
     bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def edges(ax: Axes, cells: Partition, extent: tuple[float, float, float, float], **style: Any) -> LineCollection:
+    """Draw the edges of a partition, rays to infinity included, as far as `extent`: x from, x to, y from, y to."""
+    ends = cells.vertices[cells.edges]
+    ends = ends[(ends[..., 2] > 0).any(1)]
+    # The finite end first; a ray ends well outside of what is shown.
+    ends = np.where((ends[:, 0, 2] > 0)[:, None, None], ends, ends[:, ::-1])
+    start, stop = ends[:, 0, :2], ends[:, 1]
+    far = np.abs(np.asarray(extent)).max() * 4 + np.abs(start).max(1, keepdims=True, initial=0)
+    segments = np.stack([start, np.where(stop[:, 2:] > 0, stop[:, :2], start + far * stop[:, :2])], axis=1)
+    lines = LineCollection(list(segments), **{"color": "black", "linewidth": 0.5, **style})
+    ax.add_collection(lines, autolim=False)
+    ax.set(xlim=extent[:2], ylim=extent[2:])
+    return lines
+
+
+def cells(ax: Axes, result: Partition, values: Any, extent: tuple[float, float, float, float], **style: Any) -> PolyCollection:
+    """Fill the cells of a partition with colours by a value for each, ``(C,)``, as far as `extent`."""
+    far = 1e3 * (np.abs(np.asarray(extent)).max() + 1)
+    polygons = []
+    for i in range(len(result)):
+        ring = result.vertices[result.polygon(i)]
+        corners = []
+        for k, (x, y, w) in enumerate(ring):
+            beside = [ring[k - 1], ring[(k + 1) % len(ring)]]
+            starts = [point[:2] for point in beside if point[2] > 0] or [np.zeros(2)]
+            corners += [(x, y)] if w > 0 else [start + far * np.array([x, y]) for start in starts]
+        polygons.append(corners)
+    filled = PolyCollection(
+        polygons, array=np.asarray(values, dtype=float), **{"edgecolors": "face", "linewidths": 0.2, **style}
+    )
+    ax.add_collection(filled, autolim=False)
+    ax.set(xlim=extent[:2], ylim=extent[2:])
+    return filled
+
+
+def clusters(result: Clusters) -> Figure:
+    """Figure 1 of the paper: entropy; polytopes; entropy, its gradient's length and the change of that, on the polytopes."""
+    figure, axes = plt.subplots(1, 5, figsize=(16, 3.4), layout="constrained")
+    maps = (
+        ("entropy (bits)", result.entropy, "Purples", False),
+        ("polytopes", None, "", True),
+        ("entropy (bits)", result.entropy, "Purples", True),
+        ("length of the gradient", result.gradient, "viridis", True),
+        ("change of that length", result.change, "viridis", True),
+    )
+    for ax, (title, values, cmap, lines) in zip(axes, maps, strict=True):
+        if values is not None:
+            top = float(np.quantile(values, 0.995)) or 1.0
+            image = ax.imshow(values, origin="lower", extent=BOX, cmap=cmap, vmin=0, vmax=top)
+            figure.colorbar(image, ax=ax, fraction=0.045, extend="max" if values.max() > top else "neither")
+        if lines:
+            light = cmap == "viridis"
+            edges(ax, result.cells, BOX, color="white" if light else "black", linewidth=0.6)
+        if not lines or values is None:
+            ax.scatter(*result.X.T, s=3, c=result.y, cmap="tab10", linewidths=0)
+        ax.set(xticks=[], yticks=[], aspect="equal", xlim=BOX[:2], ylim=BOX[2:])
+        ax.set_title(title if values is not None else f"{len(result.cells)} polytopes", fontsize=10)
+    return figure
+
+
+def _disc(points: np.ndarray, centre: np.ndarray, scale: float) -> np.ndarray:
+    """Homogeneous points in the disc that the whole plane is drawn in: radius r goes to r / (1 + r), infinity to the rim."""
+    shifted = (points[..., :2] - centre * points[..., 2:]) / scale
+    return shifted / (np.linalg.norm(shifted, axis=-1, keepdims=True) + points[..., 2:])
+
+
+def horizon_disc(
+    ax: Axes, model: Any, X: np.ndarray, y: np.ndarray, score: str = "entropy", norm: Normalize | None = None
+) -> ScalarMappable:
+    """Draw the whole plane in a disc: a score, the polytopes of the first member, and round the rim the exact limits.
+
+    Args:
+        ax: to draw on.
+        model: a fitted classifier of ours of two features.
+        X, y: the data, whose mean is the middle of the disc and whose standard deviation its unit of length.
+        score: a name in `knowlimits.scores.SCORES`; entropies in bits.
+        norm: colour scale, from 0 to 1 without it.
+
+    Returns:
+        What a colour bar can be made of.
+    """
+    norm = norm or Normalize(0, 1)
+    centre, scale = X.mean(0), float(X.std())
+    radius, angle = np.linspace(0, 0.985, 160), np.linspace(0, 2 * np.pi, 721)
+    rho, theta = np.meshgrid(radius, angle)
+    far = scale * rho / (1 - rho)
+    points = centre + np.stack([far * np.cos(theta), far * np.sin(theta)], axis=-1).reshape(-1, 2)
+    values = scores.score(model.predict_members(points), score, base=2).reshape(rho.shape)
+    style = {"norm": norm, "cmap": "Purples", "rasterized": True}
+    ax.pcolormesh(rho * np.cos(theta), rho * np.sin(theta), values, shading="gouraud", **style)
+
+    result = partition(model, member=0)
+    ends = result.vertices[result.edges]
+    ends = ends[(ends[..., 2] > 0).any(1)]
+    # Straight lines are curved in the disc. Ends of one size in it give points that are spread evenly.
+    ends = ends / (np.linalg.norm(ends[..., :2] - centre * ends[..., 2:], axis=-1, keepdims=True) / scale + ends[..., 2:])
+    along = np.linspace(0, 1, 17)[:, None]
+    curves = _disc((1 - along) * ends[:, None, 0] + along * ends[:, None, 1], centre, scale)
+    ax.add_collection(LineCollection(list(curves), color="black", linewidth=0.15, alpha=0.7), autolim=False)
+    scatter(ax, _disc(np.c_[X, np.ones(len(X))], centre, scale), y, size=2)
+
+    limits = horizon(model)
+    begin = limits.angles[0, 0]
+    arc = np.searchsorted(limits.angles[:, 0], (angle - begin) % (2 * np.pi) + begin, side="right") - 1
+    ring = np.stack([limits.score(score, base=2)[arc]] * 2, axis=1)
+    rho, theta = np.meshgrid([1.03, 1.15], angle)
+    ax.pcolormesh(rho * np.cos(theta), rho * np.sin(theta), ring, shading="gouraud", **style)
+    for r in (1.03, 1.15):
+        ax.plot(r * np.cos(angle), r * np.sin(angle), color="black", linewidth=0.5)
+    ax.set(xlim=(-1.18, 1.18), ylim=(-1.18, 1.18), aspect="equal")
+    ax.set_axis_off()
+    return ScalarMappable(norm, "Purples")
+
+
+def horizons(names: Sequence[str], models: Sequence[Any], X: np.ndarray, y: np.ndarray) -> Figure:
+    """The whole plane of several models, each in a disc, with the exact limits in every direction round the rim."""
+    columns = min(3, len(models))
+    rows = -(-len(models) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(4 * columns + 0.8, 4.2 * rows), squeeze=False, layout="constrained")
+    for ax in axes.flat:
+        ax.set_axis_off()
+    norm = Normalize(0, 1)
+    for ax, name, model in zip(axes.flat, names, models, strict=False):
+        horizon_disc(ax, model, X, y, norm=norm)
+        ax.set_title(name, fontsize=10)
+    bar = figure.colorbar(ScalarMappable(norm, "Purples"), ax=axes.ravel().tolist(), fraction=0.03, pad=0.01)
+    bar.set_label(TITLES["entropy"], fontsize=9)
     return figure

@@ -10,8 +10,9 @@ import numpy as np
 
 from knowlimits import scores
 from knowlimits.experiments.half_moons import Data
-from knowlimits.farfield import far_field
+from knowlimits.farfield import far_field, horizon
 from knowlimits.models import StackClassifier
+from knowlimits.piecewise import partition
 
 #: Scores that the table and the figure show.
 SCORES = ("max_prob", "entropy", "expected_entropy", "variance", "mutual_information")
@@ -61,6 +62,22 @@ class Profile:
     limits: dict[str, np.ndarray]
 
 
+@dataclass(frozen=True)
+class Polytopes:
+    """The cells of a model's members on the plane.
+
+    Attributes:
+        model: the model's published name.
+        cells, unbounded: mean number of cells, and of unbounded ones, over the members (the first ten at most).
+        share: of all directions those in which the limiting confidence is `CONFIDENT` or more, exactly.
+    """
+
+    model: str
+    cells: float
+    unbounded: float
+    share: float
+
+
 def compass(rays: int = 12) -> tuple[np.ndarray, np.ndarray]:
     """Evenly spread angles and their directions of length 1, ``(rays,)`` and ``(rays, 2)``; none is parallel to an axis."""
     angles = 2 * np.pi * (np.arange(rays) + 0.5) / rays
@@ -96,3 +113,14 @@ def follow_rays(name: str, model: StackClassifier, data: Data, rays: int = 12) -
     values |= {score: scores.score(probs, score, base=2).reshape(shape) for score in SCORES[1:]}
     limits = {"confidence": far.confidence()} | {score: far.score(score, base=2) for score in SCORES[1:]}
     return Profile(name, angles, _STEPS, values, limits)
+
+
+def count_polytopes(name: str, model: StackClassifier) -> Polytopes:
+    """Cells of every member alone, and the horizon of all together."""
+    cells = [partition(model, member=member) for member in range(min(model.stack_.members, 10))]
+    return Polytopes(
+        name,
+        float(np.mean([len(p) for p in cells])),
+        float(np.mean([(~p.bounded).sum() for p in cells])),
+        horizon(model).share(CONFIDENT),
+    )

@@ -17,8 +17,17 @@ from matplotlib.figure import Figure
 
 import knowlimits
 from knowlimits import plots
+from knowlimits.experiments.clusters import figure_one
 from knowlimits.experiments.departures import Departure, measure_departures
-from knowlimits.experiments.far_away import CONFIDENT, SCORES, Limits, follow_rays, measure_limits
+from knowlimits.experiments.far_away import (
+    CONFIDENT,
+    SCORES,
+    Limits,
+    Polytopes,
+    count_polytopes,
+    follow_rays,
+    measure_limits,
+)
 from knowlimits.experiments.half_moons import METRICS, Map, draw_data, maps, measure, model_names, settings, train_models
 from knowlimits.io import write_atomically
 from knowlimits.progress import progress_bar
@@ -32,8 +41,8 @@ HEADINGS = {
     "published_auc": "AUC as published",
 }
 
-# The departures from the published code are measured on so many draws of the data, at most.
-_DEPARTURE_DRAWS = 5
+# Departures from the published code, and polytopes, are measured on so many draws of the data, at most.
+_FEW_DRAWS = 5
 
 
 @dataclass(frozen=True)
@@ -118,13 +127,40 @@ def reproduce(
     write_atomically(out / "tables" / "far_away.csv", _limits_csv(limits).encode())
     profiles = [follow_rays(name, repetitions[0], data[0]) for name, repetitions in zip(names, fitted, strict=True)]
     _save_figure(plots.profiles(profiles), out / "figures" / "rays.png")
-    draws = min(seeds, _DEPARTURE_DRAWS)
-    write_atomically(out / "summary.md", _summary(rows, results, limits, [], seeds, draws, individual).encode())
+    draws = min(seeds, _FEW_DRAWS)
+    polytopes = _polytopes(names, fitted, draws, verbose)
+    write_atomically(out / "tables" / "polytopes.csv", _polytopes_csv(polytopes).encode())
+    with progress_bar("polytope figures", 2, verbose) as advance:
+        _save_figure(plots.clusters(figure_one()), out / "figures" / "clusters.png")
+        if advance:
+            advance(1)
+        first = [repetitions[0] for repetitions in fitted]
+        _save_figure(plots.horizons(names, first, data[0].X, data[0].y), out / "figures" / "horizons.png")
+        if advance:
+            advance(1)
+    write_atomically(out / "summary.md", _summary(rows, results, limits, polytopes, [], seeds, draws, individual).encode())
 
     departures = measure_departures(data[:draws], names, verbose)
     write_atomically(out / "tables" / "departures.csv", _departures_csv(departures).encode())
-    write_atomically(out / "summary.md", _summary(rows, results, limits, departures, seeds, draws, individual).encode())
+    write_atomically(
+        out / "summary.md", _summary(rows, results, limits, polytopes, departures, seeds, draws, individual).encode()
+    )
     return rows
+
+
+def _polytopes(names: Sequence[str], fitted: Sequence[Sequence], draws: int, verbose: bool) -> list[Polytopes]:
+    """Means over the first draws."""
+    result = []
+    with progress_bar("polytopes", len(names) * draws, verbose) as advance:
+        for name, repetitions in zip(names, fitted, strict=True):
+            counts = []
+            for model in repetitions[:draws]:
+                counts.append(count_polytopes(name, model))
+                if advance:
+                    advance(1)
+            means = [float(np.mean([getattr(one, field) for one in counts])) for field in ("cells", "unbounded", "share")]
+            result.append(Polytopes(name, *means))
+    return result
 
 
 def _mean_limits(limits: Sequence[Limits]) -> Limits:
@@ -194,6 +230,21 @@ def _limits_csv(limits: Sequence[Limits]) -> str:
     return buffer.getvalue()
 
 
+def _polytopes_csv(polytopes: Sequence[Polytopes]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["model", "cells", "unbounded", "share_confident"])
+    for one in polytopes:
+        writer.writerow([one.model, f"{one.cells:.6g}", f"{one.unbounded:.6g}", f"{one.share:.6g}"])
+    return buffer.getvalue()
+
+
+def _polytopes_markdown(polytopes: Sequence[Polytopes]) -> str:
+    lines = [f"| model | cells | unbounded | directions with confidence ≥ {CONFIDENT} |", "|---|---:|---:|---:|"]
+    lines += [f"| {p.model} | {p.cells:,.0f} | {p.unbounded:.0f} | {p.share:.1%} |" for p in polytopes]
+    return "\n".join(lines)
+
+
 def _limits_markdown(limits: Sequence[Limits]) -> str:
     titles = [f"confidence ≥ {CONFIDENT}", *(score.replace("_", " ") for score in SCORES)]
     lines = ["| model | last radius | " + " | ".join(titles) + " |", "|---|" + "---:|" * (len(titles) + 1)]
@@ -234,6 +285,7 @@ def _summary(
     rows: Sequence[Row],
     results: Sequence[Map],
     limits: Sequence[Limits],
+    polytopes: Sequence[Polytopes],
     departures: Sequence[Departure],
     seeds: int,
     draws: int,
@@ -283,6 +335,22 @@ entropies in bits. The last radius is the median distance beyond which no unit o
 
 The models of the first draw along twelve rays from the mean of the training data. From 1 on, the grey line, every unit is as it
 will be for ever; the dots at the right edge are the exact limits, computed without going there.
+
+## Polytopes
+
+{_polytopes_markdown(polytopes)}
+
+Cells of a member on the whole plane, how many of them are unbounded, and the exact share of all directions in which the model's
+limiting confidence is {CONFIDENT} or more. Means over members (ten at most) and {draws} draws.
+
+![Every model on the whole plane, in a disc](figures/horizons.png)
+
+The whole plane of every model in a disc: its middle is the mean of the data, its rim infinity. Inside the entropy and the
+polytopes of one member, round the rim the exact limit of the entropy in every direction.
+
+![Figure 1 of the paper](figures/clusters.png)
+
+Figure 1 of the paper: a network for nine clusters, its entropy and its polytopes on [-5, 5]^2.
 """
     if departures:
         text += f"""

@@ -143,6 +143,11 @@ class Partition:
             result[i] = self._nearest(points[i])
         return result
 
+    @property
+    def edges(self) -> np.ndarray:
+        """Ends of the edges, ``(E, 2)`` ids of vertices; those between two directions lie at infinity."""
+        return self._edges[0]
+
     @cached_property
     def neighbours(self) -> np.ndarray:
         """Pairs of cells that share an edge, ``(E, 2)``."""
