@@ -33,9 +33,10 @@ docs: .venv/.installed-docs  ## build the documentation into docs/_build
 gallery: .venv/.installed  ## redraw the figures and tables that docs/ and README show
 	$(BIN)/knowlimits reproduce --out docs/gallery $(ARGS)
 
-benchmark: .venv/.installed  ## time training against plain sequential PyTorch, and limits against forward passes
+benchmark: .venv/.installed  ## time training, limits and polytopes against PyTorch and forward passes
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.far_field
+	$(BIN)/python -m benchmarks.partition
 
 clean:  ## remove the environment and everything built
 	rm -rf .venv build dist results docs/_build

@@ -6,8 +6,9 @@ import sys
 import numpy as np
 import pytest
 
+import knowlimits as kl
 from knowlimits import cli
-from knowlimits.experiments import far_away, half_moons
+from knowlimits.experiments import clusters, far_away, half_moons
 
 
 def run(*arguments):
@@ -80,6 +81,41 @@ def test_mistakes_get_one_line_and_status_2(arguments, message, tmp_path):
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_regions_counts_draws_and_writes_a_table(tmp_path):
+    data = half_moons.draw_data(0)
+    model = kl.NeuralNetwork(hidden_sizes=(6,), epochs=2, random_state=0).fit(data.X, data.y)
+    kl.save(model, tmp_path / "model.safetensors")
+    out = tmp_path / "new" / "cells.png", tmp_path / "cells.csv"
+    result = run("regions", tmp_path / "model.safetensors", "-o", out[0], "--csv", out[1])
+    assert result.returncode == 0, result.stderr
+    cells = kl.partition(model)
+    assert f"{len(cells)} cells" in result.stdout
+    assert out[0].read_bytes().startswith(b"\x89PNG")
+    with out[1].open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(cells)
+    assert sum(row["bounded"] == "False" for row in rows) == (~cells.bounded).sum()
+    boxed = run("regions", tmp_path / "model.safetensors", "--box", "0", "1", "0", "1")
+    assert "0 of them unbounded" in boxed.stdout
+    pickled = run("regions", tmp_path / "model.pkl")
+    assert pickled.returncode == 2
+    assert "is a pickle" in pickled.stderr
+    missing = run("regions", tmp_path / "none.safetensors")
+    assert missing.returncode == 2
+    assert len(missing.stderr.strip().splitlines()) == 1
+
+
+def test_figure_one_is_the_networks_own():
+    result = clusters.figure_one()
+    assert len(result.X) == 450
+    assert result.cells.area.sum() == pytest.approx(100)
+    assert 20 < len(result.cells) < 80
+    # The map of the gradient is that of the network: along an edge of the box, differences of the entropy are no longer.
+    step = 10 / 399
+    steps = np.abs(np.diff(result.entropy[:, 0])) / step
+    assert (steps <= np.maximum(result.gradient[1:, 0], result.gradient[:-1, 0]) * 1.2 + 0.05).mean() > 0.97
 
 
 def test_version_and_help_do_not_import_torch():

@@ -69,6 +69,55 @@ def reproduce(
     print(f"\nFigures, tables and their explanation: {out / 'summary.md'}")
 
 
+@app.command
+def regions(
+    model: Path,
+    *,
+    box: tuple[float, float, float, float] | None = None,
+    member: int | None = None,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    csv: Path | None = None,
+) -> None:
+    """Count and draw the polytopes of a model of two features.
+
+    Parameters
+    ----------
+    model
+        A file written by knowlimits.save.
+    box
+        Only this part of the plane: x from, x to, y from, y to.
+    member
+        Index of the one member to take of an ensemble; all together without it.
+    output
+        Figure to write: the entropy and the polytopes, as .png, .pdf or .svg.
+    csv
+        Table to write, a row for every cell: its area, whether it is bounded, and the polygon.
+    """
+    if model.suffix in (".pt", ".pth", ".pkl", ".pickle", ".joblib"):
+        raise UsageError(f"MODEL: {model} is a pickle, which runs code when it is loaded. Save it by knowlimits.save.")
+    for path in (output, csv):
+        if path is not None:
+            _check_writable(path.parent)
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from knowlimits.experiments.regions import draw_regions, write_regions
+    from knowlimits.io import load
+    from knowlimits.piecewise import partition
+
+    try:
+        loaded = load(model)
+        cells = partition(loaded, box=box, member=member, verbose=sys.stderr.isatty())
+    except (OSError, ValueError, MemoryError) as error:
+        raise UsageError(f"MODEL: {error}") from None
+    print(cells)
+    print(f"outermost vertex at distance {cells.outermost:.6g}; {cells.resolved} vertices needed rational arithmetic")
+    if output is not None:
+        draw_regions(output, loaded, cells, box)
+    if csv is not None:
+        write_regions(csv, cells)
+
+
 def _model_name(name: str) -> str:
     by_lower = {known.lower(): known for known in MODELS}
     if name.lower() in by_lower:

@@ -37,6 +37,8 @@ class PlaneModel:
             for name, parameter in [*module.named_parameters(), *module.named_buffers()]:
                 if parameter.is_floating_point() and not parameter.isfinite().all():
                     raise ValueError(f"model must have finite weights. Got {name} with values that are not.")
+            if plane is None and isinstance(module, Stack) and module.n_features != 2:
+                raise ValueError(f"plane must be given for a model of {module.n_features} features. Got None instead.")
         self.modules, self.plane = modules, plane
         self.axes = self.origin = None
         if plane is not None:
