@@ -7,7 +7,6 @@ need this, so that Python's integers are fast enough.
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -20,10 +19,6 @@ from knowlimits.piecewise.evaluator import Traced, above_dispatch
 from knowlimits.piecewise.mesh import Mesh
 from knowlimits.piecewise.operations import Affine
 from knowlimits.piecewise.rows import Parts, RowEvaluator, is_view
-
-
-class _Enough(Exception):
-    """All units that are wanted are known."""
 
 
 class _Fine(Exception):
@@ -63,13 +58,12 @@ class ExactEvaluator(RowEvaluator):
 
     Args:
         weight: the last coordinate.
-        last: the ReLU to stop at.
         matrices: of the affine operations met so far, by their place in the order of work; is added to.
     """
 
-    def __init__(self, weight: int, last: int, matrices: dict[int, Any]):
+    def __init__(self, weight: int, matrices: dict[int, Any]):
         super().__init__(torch.zeros(1, dtype=torch.float64))
-        self.weight, self.last, self.matrices = weight, last, matrices
+        self.weight, self.matrices = weight, matrices
         self.units: list[np.ndarray] = []
         self._count = 0
 
@@ -130,7 +124,7 @@ class ExactEvaluator(RowEvaluator):
         matrices, constant, shape = self.matrices[place]
         total: Any = 0
         for x, (matrix, scale) in zip(traced, matrices, strict=True):
-            total = total + _divided(self.current(x).numbers.reshape(-1).dot(matrix), scale)
+            total = total + _divided(matrix.times(self.current(x).numbers.reshape(-1)), scale)
         if constant is not None:
             total = total + _divided(constant[0].reshape(-1) * self.weight, constant[1])
         result = Integers(np.asarray(total, dtype=object).reshape(shape))
@@ -141,8 +135,6 @@ class ExactEvaluator(RowEvaluator):
         """Note the units, and keep those that are positive."""
         self.current(x)
         self.units.append(x.numbers.reshape(-1).copy())
-        if len(self.units) > self.last:
-            raise _Enough
         return Integers(np.where(x.numbers > 0, x.numbers, 0))
 
     def _times_weight(self, constant: Tensor) -> np.ndarray:
@@ -168,9 +160,31 @@ def _matrices(entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any],
         with above_dispatch():
             images = torch.vmap(along)(basis)
         shape = images.shape[1:]
-        linear.append(integers(images.reshape(size, -1).numpy()))
+        linear.append(_Sparse.of(images.reshape(size, -1).numpy()))
     constant = parts.constant()
     return linear, None if constant is None else integers(constant.expand(shape).numpy()), tuple(shape)
+
+
+class _Sparse:
+    """A matrix of integers, of which only those that are not zero are kept, as a convolution has few."""
+
+    def __init__(self, inputs: np.ndarray, outputs: np.ndarray, numbers: np.ndarray, width: int):
+        self.inputs, self.numbers, self.width = inputs, numbers, width
+        self.met, self.begins = np.unique(outputs, return_index=True)
+
+    @classmethod
+    def of(cls, matrix: np.ndarray) -> "tuple[_Sparse, int]":
+        """From floats ``(inputs, outputs)``, with the power of two that the integers are over."""
+        outputs, inputs = np.nonzero(matrix.T)
+        numbers, scale = integers(matrix[inputs, outputs])
+        return cls(inputs, outputs, numbers, matrix.shape[1]), scale
+
+    def times(self, vector: np.ndarray) -> np.ndarray:
+        """The product of a vector of integers and the matrix."""
+        result = np.zeros(self.width, dtype=object)
+        if len(self.met):
+            result[self.met] = np.add.reduceat(vector[self.inputs] * self.numbers, self.begins)
+        return result
 
 
 def integers(values: np.ndarray) -> tuple[np.ndarray, int]:
@@ -241,13 +255,12 @@ class Exact:
 
     def units(self, vertex: int, step: int) -> np.ndarray:
         """The units of a refinement at a vertex, times ``2**power``."""
-        known = self._units.get(vertex, [])
-        if len(known) <= step:
+        if vertex not in self._units:
             x, y, w = (n << self._power for n in self.coordinates(vertex))
-            evaluator = ExactEvaluator(w, step, self._matrices)
+            evaluator = ExactEvaluator(w, self._matrices)
             start = np.empty((1, 2), dtype=object)
             start[0] = x, y
-            with torch.no_grad(), suppress(_Enough):
+            with torch.no_grad():
                 self._run(evaluator, Integers(start))
-            known = self._units[vertex] = evaluator.units
-        return known[step]
+            self._units[vertex] = evaluator.units
+        return self._units[vertex][step]

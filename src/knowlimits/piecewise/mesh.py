@@ -94,7 +94,12 @@ class Mesh:
         return len(self.starts) - 1
 
     def refine(
-        self, values: np.ndarray, bounds: np.ndarray, exact: Callable[[int], tuple[list[int], list[float]]], limit: int | None
+        self,
+        values: np.ndarray,
+        bounds: np.ndarray,
+        exact: Callable[[int], tuple[list[int], np.ndarray]],
+        limit: int | None,
+        zeros: Callable[[], np.ndarray] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Split every cell where a unit changes its sign.
 
@@ -103,6 +108,7 @@ class Mesh:
             bounds: on the error of each row, ``(vertices, 2)``: of the values, and by the place of the vertex.
             exact: from a vertex to the true signs of its units and their values.
             limit: most cells that are allowed.
+            zeros: computes where values are exactly zero, ``(vertices, units)``; asked once a sign is in doubt.
 
         Returns:
             Values and bounds at all vertices, new ones included, and their positive units as bits.
@@ -121,7 +127,10 @@ class Mesh:
                 break
             if limit is not None and code == split.CELLS and len(room.origins) > limit:
                 raise MemoryError(f"max_cells must be larger for this model. Got {limit}, which it has passed.")
-            if code == split.SIGN:
+            if code == split.SIGN and zeros is not None:
+                room.und[:old] &= ~pack(zeros())
+                zeros = None
+            elif code == split.SIGN:
                 self._resolve(room, int(room.state[4]), exact)
             else:
                 room.grow(code)
@@ -138,7 +147,7 @@ class Mesh:
         self.starts, self.corners = room.new_starts[: made + 1].copy(), room.new_corners[:used].copy()
         return room.values[:vertices], room.bounds[:vertices], room.pos[:vertices]
 
-    def _resolve(self, room: "_Room", vertex: int, exact: Callable[[int], tuple[list[int], list[float]]]) -> None:
+    def _resolve(self, room: "_Room", vertex: int, exact: Callable[[int], tuple[list[int], np.ndarray]]) -> None:
         self.parents, self.shares = room.parents, room.shares
         true, numbers = exact(vertex)
         self.resolved += 1
@@ -225,3 +234,18 @@ def _longer(array: np.ndarray, size: int) -> np.ndarray:
     result = np.empty((size, *array.shape[1:]), array.dtype)
     result[: len(array)] = array
     return result
+
+
+def pack(bits: np.ndarray) -> np.ndarray:
+    """Booleans ``(n, units)`` as words of 64 bits, the first unit lowest."""
+    n, units = bits.shape
+    words = (units + 63) // 64
+    wide = np.zeros((n, words * 64), dtype=bool)
+    wide[:, :units] = bits
+    return np.packbits(wide, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+
+
+def unpack(words: np.ndarray, units: int) -> np.ndarray:
+    """Words of 64 bits as booleans ``(n, units)``."""
+    packed = np.ascontiguousarray(words.astype("<u8")).view(np.uint8)
+    return np.unpackbits(packed, axis=1, count=units, bitorder="little").astype(bool)

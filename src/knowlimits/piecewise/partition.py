@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from knowlimits.piecewise.mesh import Mesh
+from knowlimits.piecewise.mesh import Mesh, unpack
 from knowlimits.piecewise.plane import Plane
-from knowlimits.piecewise.rows import unpack
 from knowlimits.piecewise.runner import PlaneModel
 from knowlimits.progress import counter
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from knowlimits.piecewise import split
 from knowlimits.piecewise.evaluator import Evaluator, Traced, above_dispatch
-from knowlimits.piecewise.mesh import Mesh
+from knowlimits.piecewise.mesh import Mesh, pack, unpack
 from knowlimits.piecewise.operations import Affine, Joint, Maximum, Smooth
 
 _EPS = torch.finfo(torch.float64).eps
@@ -30,7 +30,9 @@ class Rows(Traced):
         values: ``(points, 1, ...)``.
         bounds: on the error of the numbers of each point, two numbers as the mesh has them, ``(points, 2)``.
         root, places: for a view the tensor that it looks at and the places of its numbers there, else None.
-        written: how often the root had been written to when the values were taken from it.
+        written: how often it has been written to; of a view, how often its root had been when the values were taken from it.
+        may_differ: computes where numbers may differ from zero, 1, and where they are exactly zero, 0; None if all may. Units
+            that are dead on both sides of a comparison are zero there, not just small, and this tells so.
     """
 
     values: Tensor  # type: ignore[assignment]
@@ -38,6 +40,7 @@ class Rows(Traced):
     root: "Rows | None"
     places: Tensor | None
     written: int
+    may_differ: Callable[[], Tensor] | None
 
     @staticmethod
     def __new__(
@@ -46,7 +49,13 @@ class Rows(Traced):
         """Wrap values at points."""
         self = torch.Tensor._make_wrapper_subclass(cls, values.shape[1:], dtype=values.dtype, device=values.device)
         self.values, self.bounds, self.root, self.places, self.written = values, bounds, root, places, written
+        self.may_differ = None
         return self
+
+    @property
+    def version(self) -> int:
+        """Changes when somebody writes into the tensor, or into what it is a view of."""
+        return self.written if self.root is None else self.root.written
 
     @property
     def like(self) -> Tensor:  # type: ignore[override]
@@ -71,7 +80,26 @@ class RowEvaluator(Evaluator):
             root = self.current(x.root)
             x.values = root.values.flatten(1)[:, x.places.flatten()].unflatten(1, x.shape)  # type: ignore[union-attr]
             x.bounds, x.written = root.bounds, root.written
+            x.may_differ = None
         return x
+
+    def _noted(self, result: Any, args: Any, compute: Callable[[Callable[[Any], Any]], Any]) -> Any:
+        """Results that know where they may differ from zero, once that is asked, from where the arguments may."""
+        versions = [(x, x.version) for x in tree_leaves(args) if isinstance(x, Rows)]
+
+        def taint(x: Any) -> Any:
+            x = self.current(x)
+            known = torch.ones_like(x.values) if x.may_differ is None else x.may_differ()
+            return Rows(known, x.bounds)
+
+        def whole() -> list[Tensor] | None:
+            if any(x.version != version for x, version in versions):
+                return None
+            return [(r != 0).to(r.dtype) for r in tree_leaves(compute(taint)) if isinstance(r, Tensor)]
+
+        for k, r in enumerate(x for x in tree_leaves(result) if isinstance(x, Rows)):
+            r.may_differ = lambda k=k, r=r: torch.ones_like(self.current(r).values) if (w := whole()) is None else w[k]
+        return result
 
     def copy(self, x: Rows) -> Rows:
         """A copy with memory of its own."""
@@ -94,12 +122,14 @@ class RowEvaluator(Evaluator):
         if target.root is None:
             target.values, target.bounds = values.clone(), bounds.clone()
             target.written += 1
+            target.may_differ = None
             return target
         root = self.current(target.root)
         whole = root.values.flatten(1).clone()
         whole[:, target.places.flatten()] = values.flatten(1)  # type: ignore[union-attr]
         root.values, root.bounds = whole.unflatten(1, root.shape), torch.maximum(root.bounds, bounds)
         root.written += 1
+        root.may_differ = None
         self.current(target)
         return target
 
@@ -108,16 +138,21 @@ class RowEvaluator(Evaluator):
         traced = [self.current(x) for x in traced]
         bounds = torch.stack([x.bounds for x in traced]).amax(0) if len(traced) > 1 else traced[0].bounds
         result = self._mapped(func, args, kwargs, homogeneous=True)
+
+        def moved(taint: Callable[[Any], Any]) -> Any:
+            return self._mapped(func, _each(args, taint), _each(kwargs, taint), homogeneous=True)
+
         if not is_view(func):
-            return tree_map(lambda values: Rows(values, bounds), result)
+            return self._noted(tree_map(lambda values: Rows(values, bounds), result), (args, kwargs), moved)
         # A view: remembered as places in what it looks at, so that work in place on either is seen in the other.
         source = traced[0]
         root = source if source.root is None else source.root
         seen = torch.arange(source.numel()).reshape(source.shape) if source.places is None else source.places
         places = func(seen, *args[1:], **kwargs)
         if isinstance(result, Tensor):
-            return Rows(result, bounds, root, places, root.written)
-        return [Rows(r, bounds, root, p, root.written) for r, p in zip(result, places, strict=True)]
+            return self._noted(Rows(result, bounds, root, places, root.written), (args, kwargs), moved)
+        views = [Rows(r, bounds, root, p, root.written) for r, p in zip(result, places, strict=True)]
+        return self._noted(views, (args, kwargs), moved)
 
     def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Rows]) -> Any:
         """Do an affine operation: its linear part on the values, its constant part times w."""
@@ -145,7 +180,15 @@ class RowEvaluator(Evaluator):
         shift = 0.0 if constant is None else float(constant.abs().max())
         bounds = steep * bounds
         bounds[:, 0] += share * (steep * sizes + shift * self.weights.abs())
-        result = Rows(values, bounds)
+
+        def sized(taint: Callable[[Any], Any]) -> Tensor:
+            function, new = parts.absolute(taint)
+            total = _first(self._mapped(function, new, kwargs, homogeneous=False))
+            if constant is not None:
+                total = total + (self.weights.reshape(-1, *[1] * constant.ndim) * constant).abs()
+            return total
+
+        result = self._noted(Rows(values, bounds), args, sized)
         extra = len(func._schema.returns) - 1
         return (result, *[values.new_empty(0)] * extra) if extra else result
 
@@ -236,22 +279,28 @@ class Parts:
             return None
         return _first(self.func(*[torch.zeros_like(a.like) if isinstance(a, Traced) else a for a in self.args], **self.kwargs))
 
+    def absolute(self, pick: Callable[[Any], Any]) -> tuple[Callable[..., Any], list[Any]]:
+        """The linear part with all coefficients made positive: a function and its arguments."""
+
+        def positive(a: Any) -> Any:
+            if isinstance(a, Tensor) and not isinstance(a, Traced) and a.is_floating_point():
+                return a.abs()
+            return abs(a) if isinstance(a, float | int) and not isinstance(a, bool) and self.entry.factors else a
+
+        return self.entry.bound or self.func, [positive(a) for a in self.without_constants(pick)]
+
     def steepness(self) -> tuple[float, int]:
         """The largest sum of sizes of coefficients of a result, and how many numbers a result adds up at most."""
-        entry = self.entry
-
-        def absolute(a: Any) -> Any:
-            if isinstance(a, Tensor) and a.is_floating_point():
-                return a.abs()
-            return abs(a) if isinstance(a, float | int) and not isinstance(a, bool) and entry.factors else a
-
-        function = entry.bound or self.func
-        ones = [absolute(a) for a in self.without_constants(lambda x: torch.ones_like(x.like))]
+        function, ones = self.absolute(lambda x: torch.ones_like(x.like))
         sums = _first(function(*ones, **self.kwargs))
-        terms = max((a.numel() for a in self.args if isinstance(a, Tensor)), default=1) if entry.contracts else 2
-        if entry.reduces is not None:
+        terms = max((a.numel() for a in self.args if isinstance(a, Tensor)), default=1) if self.entry.contracts else 2
+        if self.entry.reduces is not None:
             terms = self.args[0].numel()
         return float(sums.abs().max()) if sums.numel() else 0.0, terms
+
+
+def _each(arguments: Any, function: Callable[[Any], Any]) -> Any:
+    return tree_map(lambda a: function(a) if isinstance(a, Rows) else a, arguments)
 
 
 class _Place:
@@ -299,14 +348,19 @@ class MeshEvaluator(RowEvaluator):
 
     def relu(self, x: Rows) -> Rows:
         """Split the cells where the units change their signs."""
+        may_differ = x.may_differ
+        zeros = None if may_differ is None else lambda: (may_differ().flatten(1) == 0).numpy()
         values, bounds, pos = self.mesh.refine(
-            x.values.flatten(1).contiguous().numpy(), x.bounds.numpy(), self.exact, self.limit
+            x.values.flatten(1).contiguous().numpy(), x.bounds.numpy(), self.exact, self.limit, zeros
         )
         self.weights = torch.from_numpy(self.mesh.points[:, 2].copy())
         split.relu(values, pos, np.empty(len(values)))
         if self.report:
             self.report(self.mesh.cells)
-        return Rows(torch.from_numpy(values).unflatten(1, x.shape), torch.from_numpy(bounds.copy()))
+        result = Rows(torch.from_numpy(values).unflatten(1, x.shape), torch.from_numpy(bounds.copy()))
+        # What a ReLU has put to zero is zero, and what it has not is not.
+        result.may_differ = lambda: (self.current(result).values != 0).double()
+        return result
 
 
 class PatternEvaluator(RowEvaluator):
@@ -339,18 +393,3 @@ class NotingEvaluator(RowEvaluator):
         positive = x.values > 0
         self.patterns.append(pack(positive.flatten(1).numpy()))
         return Rows(x.values * positive, x.bounds)
-
-
-def pack(bits: np.ndarray) -> np.ndarray:
-    """Booleans ``(n, units)`` as words of 64 bits, the first unit lowest."""
-    n, units = bits.shape
-    words = (units + 63) // 64
-    wide = np.zeros((n, words * 64), dtype=bool)
-    wide[:, :units] = bits
-    return np.packbits(wide, axis=1, bitorder="little").view("<u8").astype(np.uint64)
-
-
-def unpack(words: np.ndarray, units: int) -> np.ndarray:
-    """Words of 64 bits as booleans ``(n, units)``."""
-    packed = np.ascontiguousarray(words.astype("<u8")).view(np.uint8)
-    return np.unpackbits(packed, axis=1, count=units, bitorder="little").astype(bool)
