@@ -20,9 +20,6 @@ class Partition:
 
     Attributes:
         vertices: homogeneous, ``(V, 3)``: (x, y, 1) a point, (x, y, 0) a direction.
-        corners: ``(V,)``: whether lines of units meet at a vertex, or one runs to infinity there; False for the few points that
-            only serve to describe a half-plane or a line between two opposite directions, and for the corners of a box.
-        bounded: ``(C,)``.
         exact: whether every sign was decided: by a bound on the rounding error, or else in rational arithmetic.
         resolved: how many vertices had signs that needed rational arithmetic.
         complete: whether the whole plane was asked for, not a box.
@@ -96,7 +93,11 @@ class Partition:
 
     @cached_property
     def corners(self) -> np.ndarray:
-        """Whether lines of units meet at a vertex, or one runs to infinity there, ``(V,)``."""
+        """Whether lines of units meet at a vertex, or one runs to infinity there, ``(V,)``.
+
+        False for the corners of a box, and for the few points that only serve to describe a half-plane, or a line between two
+        opposite directions.
+        """
         edges = self._edges[0]
         inner = edges[(self.vertices[edges, 2] > 0).any(1)]
         degree = np.bincount(inner.ravel(), minlength=len(self.vertices))
