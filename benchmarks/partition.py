@@ -1,11 +1,13 @@
 """Cells per second of `partition` over the whole plane, beside one forward pass over its vertices, in one run.
 
-Networks trained on half-moons by the library. The floor is one float64 forward pass of the network over all vertices.
+Networks trained on half-moons by the library. The floor is one float64 forward pass of the network over all vertices. Where
+relucent is installed (`pip install relucent`), which walks the whole plane from cell to cell, it runs on the smallest network.
 
     python -m benchmarks.partition [--largest]
 """
 
 import argparse
+import importlib.util
 import re
 import subprocess
 import sys
@@ -83,6 +85,16 @@ print(time.perf_counter() - start)
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
+def relucent_cells(model):
+    """The number of cells that relucent finds, and its seconds."""
+    import relucent
+
+    start = time.perf_counter()
+    found = relucent.Complex(model.stack_.member(0).double())
+    found.bfs()
+    return len(found), time.perf_counter() - start
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--largest", action="store_true", help="the network of four layers of 256 too")
@@ -103,6 +115,9 @@ def main():
             f"| {took / least:.1f} | {peak(index):.0f} | {p.resolved} |",
             flush=True,
         )
+    if importlib.util.find_spec("relucent"):
+        found, took = relucent_cells(trained(SIZES[0]))
+        print(f"\nrelucent, {'-'.join(map(str, SIZES[0]))}: {found:,} cells in {took:.1f} s, {found / took:,.0f} cells/s")
 
 
 if __name__ == "__main__":

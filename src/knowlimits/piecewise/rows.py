@@ -31,7 +31,7 @@ class Rows(Traced):
         bounds: on the error of the numbers of each point, two numbers as the mesh has them, ``(points, 2)``.
         root, places: for a view the tensor that it looks at and the places of its numbers there, else None.
         written: how often it has been written to; of a view, how often its root had been when the values were taken from it.
-        may_differ: computes where numbers may differ from zero, 1, and where they are exactly zero, 0; None if all may. Units
+        may_differ: from the tensor to where numbers may differ from zero, 1, or are exactly zero, 0; None if all may. Units
             that are dead on both sides of a comparison are zero there, not just small, and this tells so.
     """
 
@@ -40,7 +40,7 @@ class Rows(Traced):
     root: "Rows | None"
     places: Tensor | None
     written: int
-    may_differ: Callable[[], Tensor] | None
+    may_differ: Callable[[Any], Tensor] | None
 
     @staticmethod
     def __new__(
@@ -89,7 +89,7 @@ class RowEvaluator(Evaluator):
 
         def taint(x: Any) -> Any:
             x = self.current(x)
-            known = torch.ones_like(x.values) if x.may_differ is None else x.may_differ()
+            known = torch.ones_like(x.values) if x.may_differ is None else x.may_differ(x)
             return Rows(known, x.bounds)
 
         def whole() -> list[Tensor] | None:
@@ -98,7 +98,8 @@ class RowEvaluator(Evaluator):
             return [(r != 0).to(r.dtype) for r in tree_leaves(compute(taint)) if isinstance(r, Tensor)]
 
         for k, r in enumerate(x for x in tree_leaves(result) if isinstance(x, Rows)):
-            r.may_differ = lambda k=k, r=r: torch.ones_like(self.current(r).values) if (w := whole()) is None else w[k]
+            # Takes the result instead of holding it: tensors in cycles would live on until the garbage is collected.
+            r.may_differ = lambda x, k=k: torch.ones_like(self.current(x).values) if (w := whole()) is None else w[k]
         return result
 
     def copy(self, x: Rows) -> Rows:
@@ -349,7 +350,7 @@ class MeshEvaluator(RowEvaluator):
     def relu(self, x: Rows) -> Rows:
         """Split the cells where the units change their signs."""
         may_differ = x.may_differ
-        zeros = None if may_differ is None else lambda: (may_differ().flatten(1) == 0).numpy()
+        zeros = None if may_differ is None else lambda: (may_differ(x).flatten(1) == 0).numpy()
         values, bounds, pos = self.mesh.refine(
             x.values.flatten(1).contiguous().numpy(), x.bounds.numpy(), self.exact, self.limit, zeros
         )
@@ -359,7 +360,7 @@ class MeshEvaluator(RowEvaluator):
             self.report(self.mesh.cells)
         result = Rows(torch.from_numpy(values).unflatten(1, x.shape), torch.from_numpy(bounds.copy()))
         # What a ReLU has put to zero is zero, and what it has not is not.
-        result.may_differ = lambda: (self.current(result).values != 0).double()
+        result.may_differ = lambda x: (self.current(x).values != 0).double()
         return result
 
 
