@@ -115,11 +115,8 @@ class RowEvaluator(Evaluator):
             values, bounds = result.values.expand(len(result.values), *target.shape), result.bounds
         else:
             constant = torch.as_tensor(result, dtype=target.values.dtype).expand(target.shape)
-            values, bounds = (
-                self.weights.reshape(-1, *[1] * target.ndim) * constant,
-                self.weights.new_zeros(len(self.weights), 2),
-            )
-        target = self.current(target)
+            values = self.weights.reshape(-1, *[1] * target.ndim) * constant
+            bounds = values.new_zeros(len(values), 2)
         if target.root is None:
             target.values, target.bounds = values.clone(), bounds.clone()
             target.written += 1
