@@ -25,23 +25,25 @@ def lines(weights, biases):
 
 
 def drawn(seed):
-    """A small network, three of four kinds degenerate: small integers, zero biases, parallel, duplicate and dead units."""
+    """A small network; four of five are degenerate: small integers, zero biases, parallel, duplicate, dead, nearly parallel."""
     rng = np.random.default_rng(seed)
     sizes = [2, *rng.integers(1, 6, rng.integers(1, 4)), 1]
     weights, biases = [], []
     for i, o in zip(sizes[:-1], sizes[1:], strict=True):
         w, b = rng.normal(size=(o, i)), rng.normal(size=o)
-        if seed % 4 == 1:
+        if seed % 5 == 1:
             w, b = rng.integers(-2, 3, (o, i)).astype(float), rng.integers(-1, 2, o).astype(float)
-        elif seed % 4 == 2:
+        elif seed % 5 == 2:
             w, b = w.round(1), np.zeros(o)
-        elif seed % 4 == 3:
+        elif seed % 5 == 3:
             w, b = w.round(1), b.round(1)
             if o > 1:
                 # Times 0.3 and 0.1 they are parallel but for rounding: they meet beyond 1e15, or not at all.
                 w[1], b[1] = w[0] * rng.choice([1, 2, -1, 0.5, 0.3]), b[0] * rng.choice([1, 2, 0.3])
             if o > 2:
                 w[2] = 0
+        elif seed % 5 == 4 and o > 1:
+            w[1], b[1] = (v[0] + 10.0 ** -rng.integers(5, 15) * rng.normal(size=v[0].shape) for v in (w, b))
         weights.append(w)
         biases.append(b)
     return weights, biases
