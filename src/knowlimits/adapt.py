@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from knowlimits.networks import Stack
+
 ACCEPTED = (
     "a fitted classifier of knowlimits, a torch.nn.Module, a torch.export program, a fitted scikit-learn MLPClassifier, "
     "a Pipeline of affine steps that ends in one of these, or a list of any of them"
@@ -28,6 +30,13 @@ def as_modules(model: Any) -> list[nn.Module]:
     # Copied together, so that members who share parameters share the copies.
     modules = copy.deepcopy(_flat(model))
     return [module.double().requires_grad_(False) for module in modules]
+
+
+def each_member(modules: list[nn.Module]) -> list[nn.Module]:
+    """The members one by one, those of a `Stack` as modules of their own."""
+    return [
+        m.member(i) if isinstance(m, Stack) else m for m in modules for i in range(m.members if isinstance(m, Stack) else 1)
+    ]
 
 
 def _flat(model: Any) -> list[nn.Module]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from knowlimits import scores
-from knowlimits.adapt import as_modules, logits_of
+from knowlimits.adapt import as_modules, each_member, logits_of
 from knowlimits.networks import Stack
 from knowlimits.piecewise import Plane, Rays, follow
 from knowlimits.piecewise.mesh import Mesh
@@ -314,8 +314,7 @@ def horizon(model: Any, plane: Plane | None = None, *, member: int | None = None
     """
     modules = PlaneModel(model, plane, member).modules
     # Member by member, as all units of all members at all ends of arcs would be many numbers.
-    alone = [m.member(i) if isinstance(m, Stack) else m for m in modules for i in range(getattr(m, "members", 1))]
-    ends = np.unique(np.concatenate([_ends_of_arcs(module, plane) for module in alone]))
+    ends = np.unique(np.concatenate([_ends_of_arcs(module, plane) for module in each_member(modules)]))
     edges = np.append(ends, ends[0] + 2 * np.pi) if len(ends) else np.array([0.0, 2 * np.pi])
     arcs = np.stack([edges[:-1], edges[1:]], axis=1)
     middles = arcs.mean(1)

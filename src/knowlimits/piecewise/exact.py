@@ -18,7 +18,8 @@ from torch.utils._pytree import tree_map
 from knowlimits.piecewise.evaluator import Traced, above_dispatch
 from knowlimits.piecewise.mesh import Mesh
 from knowlimits.piecewise.operations import Affine
-from knowlimits.piecewise.rows import Parts, RowEvaluator, is_view
+from knowlimits.piecewise.parts import Parts, first
+from knowlimits.piecewise.rows import RowEvaluator, is_view, looked_at
 
 
 class _Fine(Exception):
@@ -111,9 +112,7 @@ class ExactEvaluator(RowEvaluator):
         numbers = np.concatenate(pool)
         if not is_view(func):
             return tree_map(lambda index: Integers(numbers[index.numpy()]), moved)
-        source = traced[0]
-        root = source if source.root is None else source.root
-        seen = torch.arange(source.numel()).reshape(source.shape) if source.places is None else source.places
+        root, seen = looked_at(traced[0])
         return tree_map(lambda index: Integers(numbers[index.numpy()], root, seen.flatten()[index], root.written), moved)
 
     def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
@@ -154,8 +153,7 @@ def _matrices(entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any],
         def along(vector: Tensor, chosen: int = chosen) -> Tensor:
             # The same tensor may stand twice among the arguments: told apart by their order.
             vectors = iter([vector if k == chosen else torch.zeros(x.shape, dtype=torch.float64) for k, x in enumerate(traced)])
-            result = func(*parts.without_constants(lambda _: next(vectors)), **kwargs)
-            return result[0] if isinstance(result, tuple | list) else result
+            return first(func(*parts.without_constants(lambda _: next(vectors)), **kwargs))
 
         with above_dispatch():
             images = torch.vmap(along)(basis)

@@ -188,20 +188,17 @@ register("clamp_min", Rewrite(_clamp))
 register("clamp_max", Rewrite(lambda x, high: _clamp(x, None, high)))
 
 
-def _max(x: Tensor, other: Any = None, keepdim: bool = False) -> Any:
-    if isinstance(other, Tensor):
-        return torch.maximum(x, other)
-    if other is None:
-        return torch.amax(x)
-    return (result := torch.amax(x, other, keepdim)), _no_indices(result)
+def _extreme(pair: Callable[..., Tensor], axes: Callable[..., Tensor]) -> Callable[..., Any]:
+    """The forms of `max` or `min`: of two tensors, of a whole tensor, or along an axis."""
 
+    def function(x: Tensor, other: Any = None, keepdim: bool = False) -> Any:
+        if isinstance(other, Tensor):
+            return pair(x, other)
+        if other is None:
+            return axes(x)
+        return (result := axes(x, other, keepdim)), _no_indices(result)
 
-def _min(x: Tensor, other: Any = None, keepdim: bool = False) -> Any:
-    if isinstance(other, Tensor):
-        return torch.minimum(x, other)
-    if other is None:
-        return torch.amin(x)
-    return (result := torch.amin(x, other, keepdim)), _no_indices(result)
+    return function
 
 
 def _no_indices(result: Tensor) -> Tensor:
@@ -256,8 +253,8 @@ def _each(value: Any, count: int) -> list[int]:
     return values * count if len(values) == 1 else values
 
 
-register("max", Rewrite(_max))
-register("min", Rewrite(_min))
+register("max", Rewrite(_extreme(torch.maximum, torch.amax)))
+register("min", Rewrite(_extreme(torch.minimum, torch.amin)))
 register("max_pool2d_with_indices", Rewrite(_max_pool(2)))
 register("max_pool3d_with_indices", Rewrite(_max_pool(3)))
 register("adaptive_max_pool2d", Rewrite(_adaptive_max_pool(2)))

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from knowlimits.piecewise import owners as owned
 from knowlimits.piecewise.evaluator import Evaluator, Traced
 from knowlimits.piecewise.operations import Affine, Joint, Maximum, Smooth
+from knowlimits.piecewise.parts import Parts, first
 
 # A rounding error of the sum of n terms is at most n + 2 of these times the sum of their sizes.
 _EPS = torch.finfo(torch.float64).eps
@@ -159,30 +160,15 @@ class _RayEvaluator(Evaluator):
         return _wrapped(rate, offset, owners, errors)
 
     def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Ray]) -> Any:
-        factors = [p for p in entry.factors or () if isinstance(args[p], Ray)]
-
-        def without_constants(pick: Callable[[Ray], Tensor]) -> list[Any]:
-            """Arguments of the linear part: constants among the values are zero, and so is a product of constants."""
-            new = [pick(a) if isinstance(a, Ray) else a for a in args]
-            zeroed = [p for p in entry.values if not isinstance(args[p], Ray)]
-            if entry.factors and not factors:
-                zeroed.append(entry.factors[0])
-            for p in zeroed:
-                if isinstance(new[p], Tensor):
-                    new[p] = new[p].new_zeros(()).expand(new[p].shape)
-                elif new[p] is not None:
-                    new[p] = 0.0
-            return new
-
+        parts = Parts(entry, func, args, kwargs)
         offset = func(*[a.offset if isinstance(a, Ray) else a for a in args], **kwargs)
         # The constant part is not read at all where the operation can leave it out.
         beta = {"beta": 0} if entry.factors and 0 in entry.values and not isinstance(args[0], Ray) else {}
-        rate = func(*without_constants(lambda t: t.rate), **{**kwargs, **beta})
-        first = offset[0] if isinstance(offset, tuple) else offset
-        owners = self._owners(entry, args, traced, factors, first.shape)
+        rate = func(*parts.without_constants(lambda t: t.rate), **{**kwargs, **beta})
+        owners = self._owners(entry, args, traced, parts.factors, first(offset).shape)
         errors = (None, None)
         if traced[0].errors:
-            errors = self._bounds(entry, func, args, kwargs, without_constants)
+            errors = self._bounds(entry, func, args, kwargs, parts.without_constants)
         if isinstance(offset, tuple):
             return Ray(rate[0], offset[0], owners, _pair(errors)), *offset[1:]
         return Ray(rate, offset, owners, _pair(errors))

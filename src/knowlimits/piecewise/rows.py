@@ -17,6 +17,7 @@ from knowlimits.piecewise import split
 from knowlimits.piecewise.evaluator import Evaluator, Traced, above_dispatch
 from knowlimits.piecewise.mesh import Mesh, pack, unpack
 from knowlimits.piecewise.operations import Affine, Joint, Maximum, Smooth
+from knowlimits.piecewise.parts import Parts, first
 
 _EPS = torch.finfo(torch.float64).eps
 # Products that take all points as the rows of one factor; vmap would make many small products of them.
@@ -143,9 +144,7 @@ class RowEvaluator(Evaluator):
         if not is_view(func):
             return self._noted(tree_map(lambda values: Rows(values, bounds), result), (args, kwargs), moved)
         # A view: remembered as places in what it looks at, so that work in place on either is seen in the other.
-        source = traced[0]
-        root = source if source.root is None else source.root
-        seen = torch.arange(source.numel()).reshape(source.shape) if source.places is None else source.places
+        root, seen = looked_at(traced[0])
         places = func(seen, *args[1:], **kwargs)
         if isinstance(result, Tensor):
             return self._noted(Rows(result, bounds, root, places, root.written), (args, kwargs), moved)
@@ -167,7 +166,7 @@ class RowEvaluator(Evaluator):
                 folded[0] = folded[0][:1] if isinstance(folded[0], Tensor) and folded[0].ndim > 1 else folded[0]
             values = func(*folded, **kwargs)[:, None]
         else:
-            values = _first(self._mapped(func, linear, kwargs, homogeneous=False))
+            values = first(self._mapped(func, linear, kwargs, homogeneous=False))
         constant = parts.constant()
         if constant is not None:
             values += self.weights.reshape(-1, *[1] * constant.ndim) * constant
@@ -181,7 +180,7 @@ class RowEvaluator(Evaluator):
 
         def sized(taint: Callable[[Any], Any]) -> Tensor:
             function, new = parts.absolute(taint)
-            total = _first(self._mapped(function, new, kwargs, homogeneous=False))
+            total = first(self._mapped(function, new, kwargs, homogeneous=False))
             if constant is not None:
                 total = total + (self.weights.reshape(-1, *[1] * constant.ndim) * constant).abs()
             return total
@@ -243,60 +242,6 @@ class RowEvaluator(Evaluator):
             return torch.vmap(at)(*places)
 
 
-class Parts:
-    """The linear and the constant part of an affine operation with its arguments.
-
-    Args:
-        entry: its entry in the table.
-        func, args, kwargs: the operation.
-    """
-
-    def __init__(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any]):
-        self.entry, self.func, self.args, self.kwargs = entry, func, args, kwargs
-        self.factors = [p for p in entry.factors or () if isinstance(args[p], Traced)]
-
-    def without_constants(self, pick: Callable[[Any], Any]) -> list[Any]:
-        """Arguments of the linear part: constants among the values are zero, and so is a product of constants."""
-        new = [pick(a) if isinstance(a, Traced) else a for a in self.args]
-        zeroed = [p for p in self.entry.values if not isinstance(self.args[p], Traced)]
-        if self.entry.factors and not self.factors:
-            zeroed.append(self.entry.factors[0])
-        for p in zeroed:
-            if isinstance(new[p], Tensor):
-                new[p] = new[p].new_zeros(()).expand(new[p].shape)
-            elif new[p] is not None:
-                new[p] = 0.0
-        return new
-
-    def constant(self) -> Tensor | None:
-        """The constant part, or None where there is none."""
-        fixed = [p for p in self.entry.values if not isinstance(self.args[p], Traced) and self.args[p] is not None]
-        if self.entry.factors and not self.factors:
-            fixed.append(self.entry.factors[0])
-        if not fixed:
-            return None
-        return _first(self.func(*[torch.zeros_like(a.like) if isinstance(a, Traced) else a for a in self.args], **self.kwargs))
-
-    def absolute(self, pick: Callable[[Any], Any]) -> tuple[Callable[..., Any], list[Any]]:
-        """The linear part with all coefficients made positive: a function and its arguments."""
-
-        def positive(a: Any) -> Any:
-            if isinstance(a, Tensor) and not isinstance(a, Traced) and a.is_floating_point():
-                return a.abs()
-            return abs(a) if isinstance(a, float | int) and not isinstance(a, bool) and self.entry.factors else a
-
-        return self.entry.bound or self.func, [positive(a) for a in self.without_constants(pick)]
-
-    def steepness(self) -> tuple[float, int]:
-        """The largest sum of sizes of coefficients of a result, and how many numbers a result adds up at most."""
-        function, ones = self.absolute(lambda x: torch.ones_like(x.like))
-        sums = _first(function(*ones, **self.kwargs))
-        terms = max((a.numel() for a in self.args if isinstance(a, Tensor)), default=1) if self.entry.contracts else 2
-        if self.entry.reduces is not None:
-            terms = self.args[0].numel()
-        return float(sums.abs().max()) if sums.numel() else 0.0, terms
-
-
 def _each(arguments: Any, function: Callable[[Any], Any]) -> Any:
     return tree_map(lambda a: function(a) if isinstance(a, Rows) else a, arguments)
 
@@ -308,10 +253,6 @@ class _Place:
         self.index = index
 
 
-def _first(result: Any) -> Tensor:
-    return result[0] if isinstance(result, tuple | list) else result
-
-
 def largest(values: Tensor) -> Tensor:
     """The size of the largest number of every point."""
     flat = values.flatten(1)
@@ -321,6 +262,13 @@ def largest(values: Tensor) -> Tensor:
 def is_view(func: Any) -> bool:
     """Whether an operation returns views of its argument."""
     return any(r.alias_info is not None for r in func._schema.returns)
+
+
+def looked_at(x: Any) -> tuple[Any, Tensor]:
+    """What a tensor is a view of, itself if it is none, and the places of its numbers there."""
+    if x.root is None:
+        return x, torch.arange(x.numel()).reshape(x.shape)
+    return x.root, x.places
 
 
 class MeshEvaluator(RowEvaluator):
@@ -352,7 +300,7 @@ class MeshEvaluator(RowEvaluator):
             x.values.flatten(1).contiguous().numpy(), x.bounds.numpy(), self.exact, self.limit, zeros
         )
         self.weights = torch.from_numpy(self.mesh.points[:, 2].copy())
-        split.relu(values, pos, np.empty(len(values)))
+        split.relu(values, pos)
         if self.report:
             self.report(self.mesh.cells)
         result = Rows(torch.from_numpy(values).unflatten(1, x.shape), torch.from_numpy(bounds.copy()))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from knowlimits.adapt import as_modules
+from knowlimits.adapt import as_modules, each_member
 from knowlimits.networks import Stack
 from knowlimits.piecewise.exact import Exact
 from knowlimits.piecewise.mesh import Mesh
@@ -29,7 +29,7 @@ class PlaneModel:
     def __init__(self, model: Any, plane: Plane | None = None, member: int | None = None):
         modules = as_modules(model)
         if member is not None:
-            members = [m.member(i) if isinstance(m, Stack) else m for m in modules for i in range(getattr(m, "members", 1))]
+            members = each_member(modules)
             if not 0 <= member < len(members):
                 raise ValueError(f"member must be in 0 to {len(members) - 1}. Got {member} instead.")
             modules = [members[member].requires_grad_(False)]
@@ -56,25 +56,19 @@ class PlaneModel:
             return point
         return torch.addmm(self.origin, point, self.axes).reshape(1, *self.plane.origin.shape)  # type: ignore[arg-type]
 
-    def refine(self, mesh: Mesh, limit: int | None = None, report: Any = None, outputs: bool = False) -> Any:
-        """Refine a mesh until every unit has one sign on every cell; with `outputs`, until one output is largest, too.
-
-        Returns:
-            The evaluator, and the members' outputs at the vertices.
-        """
+    def refine(self, mesh: Mesh, limit: int | None = None, report: Any = None, outputs: bool = False) -> None:
+        """Refine a mesh until every unit has one sign on every cell; with `outputs`, until one output is largest, too."""
         exact = Exact(mesh, lambda evaluator, x: self._run_compared(evaluator, x, outputs))
-        evaluator = MeshEvaluator(mesh, exact, limit, report)
         with torch.no_grad():
-            return evaluator, self._run_compared(evaluator, _rows(mesh.points), outputs)
+            self._run_compared(MeshEvaluator(mesh, exact, limit, report), _rows(mesh.points), outputs)
 
-    def _run_compared(self, evaluator: RowEvaluator, x: Any, outputs: bool) -> list[Any]:
+    def _run_compared(self, evaluator: RowEvaluator, x: Any, outputs: bool) -> None:
         result = self.run(evaluator, x)
         if outputs:
             with evaluator:
                 for out in result:
                     # A maximum splits cells where what it compares changes its order.
                     torch.amax(out, -1) if out.ndim > 1 and out.shape[-1] > 1 else torch.relu(out)
-        return result
 
     def patterns(self, points: np.ndarray) -> list[np.ndarray]:
         """Positive units at points of the plane ``(n, 2)``, as bits."""

@@ -48,6 +48,14 @@ def signs(
 
 
 @njit(cache=True, error_model="numpy", inline="always")
+def _sign(pos: np.ndarray, neg: np.ndarray, vertex: Any, word: int, bit: Any) -> int:  # pragma: no cover - compiled
+    """The sign of one unit at a vertex."""
+    if pos[vertex, word] & bit:
+        return 1
+    return -1 if neg[vertex, word] & bit else 0
+
+
+@njit(cache=True, error_model="numpy", inline="always")
 def _slack(doubt: float, whole: float) -> float:  # pragma: no cover - compiled
     """Bound on the error of a share ``x / (x + y)``, of numbers with errors of `doubt` in all and sum `whole`."""
     return doubt / (whole - doubt) + _EPS if whole > doubt else 1.0
@@ -205,14 +213,14 @@ def refine(
             end = room
             for k in range(count):
                 v = heap[low + k]
-                sign_v = 1 if pos[v, cut_word] & bit else (-1 if neg[v, cut_word] & bit else 0)
+                sign_v = _sign(pos, neg, v, cut_word, bit)
                 if sign_v >= 0:
                     heap[end] = v
                     end += 1
                 if k >= edges:
                     continue
                 w = heap[low + (k + 1) % count]
-                sign_w = 1 if pos[w, cut_word] & bit else (-1 if neg[w, cut_word] & bit else 0)
+                sign_w = _sign(pos, neg, w, cut_word, bit)
                 if sign_v * sign_w >= 0:
                     continue
                 a, b = (v, w) if v < w else (w, v)
@@ -253,14 +261,14 @@ def refine(
             found = 0
             for k in range(count):
                 v = heap[low + k]
-                sign_v = 1 if pos[v, cut_word] & bit else (-1 if neg[v, cut_word] & bit else 0)
+                sign_v = _sign(pos, neg, v, cut_word, bit)
                 if sign_v <= 0:
                     heap[end] = v
                     end += 1
                 if k >= edges:
                     continue
                 w = heap[low + (k + 1) % count]
-                sign_w = 1 if pos[w, cut_word] & bit else (-1 if neg[w, cut_word] & bit else 0)
+                sign_w = _sign(pos, neg, w, cut_word, bit)
                 if sign_v * sign_w < 0:
                     heap[end] = first[min(found, 1)]
                     end += 1
@@ -288,18 +296,13 @@ def extend(
 
 
 @njit(cache=True, error_model="numpy")
-def relu(values: np.ndarray, pos: np.ndarray, largest: np.ndarray) -> None:  # pragma: no cover - compiled
-    """ReLU in place by decided signs, and the largest number of every row."""
+def relu(values: np.ndarray, pos: np.ndarray) -> None:  # pragma: no cover - compiled
+    """ReLU in place by decided signs."""
     rows, units = values.shape
     for v in range(rows):
-        top = 0.0
         for j in range(units):
             positive = (pos[v, j >> 6] >> np.uint64(j & 63)) & np.uint64(1)
-            z = values[v, j] if positive else 0.0
-            z = max(z, 0.0)
-            values[v, j] = z
-            top = max(top, z)
-        largest[v] = top
+            values[v, j] = max(values[v, j], 0.0) if positive else 0.0
 
 
 @njit(cache=True, error_model="numpy")
