@@ -2,8 +2,10 @@
 
 Networks trained on half-moons by the library. The floor is one float64 forward pass of the network over all vertices. Where
 relucent is installed (`pip install relucent`), which walks the whole plane from cell to cell, it runs on the smallest network.
+Edge subdivision (A. Berzins, "Polyhedral complex extraction from ReLU networks using edge subdivision", ICML 2023), in the box
+[-5, 5]^2, which is all that it can do, runs from a checkout of its repository.
 
-    python -m benchmarks.partition [--largest]
+    python -m benchmarks.partition [--largest] [--edge-subdivision CHECKOUT]
 """
 
 import argparse
@@ -21,6 +23,9 @@ from sklearn.datasets import make_moons
 import knowlimits as kl
 
 SIZES = [(25, 25, 25), (64, 64, 64), (128, 128, 128), (256, 256, 256, 256)]
+#: More than a million cells, found in this many cones one after another.
+MILLION, CONES = (512, 512, 512, 512), 16
+BOX = 5.0
 
 
 def trained(hidden):
@@ -47,24 +52,25 @@ def floor(model, p):
         return seconds(lambda: network(points))[0]
 
 
-def peak(index):
-    """Peak memory of a fresh process beyond what it had before, in MB; nan where the system does not say."""
-    code = f"from benchmarks import partition as b; b.report({index})"
-    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+def peak(hidden, starts=None):
+    """Cells, seconds, and peak memory of a fresh process beyond what it had before, in MB; nan where that is not known."""
+    code = f"from benchmarks import partition as b; b.report({hidden}, {starts})"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return [float(value) for value in printed.split()]
 
 
-def report(index):
+def report(hidden, starts):
     kl.partition(trained((4,)))
-    model = trained(SIZES[index])
+    model = trained(hidden)
     try:
         # Makes the kernel forget the peak so far.
         Path("/proc/self/clear_refs").write_text("5")
+        before = high_water()
     except OSError:
-        print(np.nan)
-        return
-    before = high_water()
-    kl.partition(model)
-    print(high_water() - before)
+        before = np.nan
+    start = time.perf_counter()
+    p = kl.partition(model, starts=starts)
+    print(len(p), time.perf_counter() - start, np.nan if np.isnan(before) else high_water() - before)
 
 
 def high_water():
@@ -95,15 +101,33 @@ def relucent_cells(model):
     return len(found), time.perf_counter() - start
 
 
+def subdivided(model, checkout):
+    """The number of cells that edge subdivision finds in the box, from Euler's formula, and its seconds."""
+    sys.path.insert(0, str(checkout))
+    from edge_subdivision import skeletal_subdivision
+    from NN import Net
+
+    network = model.stack_.member(0)
+    linear = [layer for layer in network if isinstance(layer, torch.nn.Linear)]
+    theirs = Net([linear[0].in_features, *(layer.out_features for layer in linear)])
+    theirs.fcs = torch.nn.ModuleList(linear)
+    with torch.no_grad():
+        took, (vertices, edges, _) = seconds(
+            lambda: skeletal_subdivision(theirs.float(), bbox=(-BOX, BOX), device="cpu", verbose=False), 2
+        )
+    return len(edges) - len(vertices) + 1, took
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--largest", action="store_true", help="the network of four layers of 256 too")
+    parser.add_argument("--largest", action="store_true", help="networks of four layers of 256 and of 512 too")
+    parser.add_argument("--edge-subdivision", type=Path, metavar="CHECKOUT", help="folder with edge_subdivision.py")
     arguments = parser.parse_args()
     kl.partition(trained((4,)))
     print(f"first call of a fresh process: {first_call():.2f} s\n")
     print("| hidden | cells | unbounded | seconds | cells/s | floor, s | ratio | MB | resolved |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for index, hidden in enumerate(SIZES):
+    for hidden in SIZES:
         if len(hidden) == 4 and not arguments.largest:
             continue
         model = trained(hidden)
@@ -112,9 +136,18 @@ def main():
         unbounded = int((~p.bounded).sum())
         print(
             f"| {'-'.join(map(str, hidden))} | {len(p):,} | {unbounded} | {took:.3f} | {len(p) / took:,.0f} | {least:.3f} "
-            f"| {took / least:.1f} | {peak(index):.0f} | {p.resolved} |",
+            f"| {took / least:.1f} | {peak(hidden)[2]:.0f} | {p.resolved} |",
             flush=True,
         )
+        if arguments.edge_subdivision and len(hidden) == 3:
+            found, theirs = subdivided(model, arguments.edge_subdivision)
+            print(f"  edge subdivision, in the box: {found:,} cells in {theirs:.3f} s, {found / theirs:,.0f} cells/s")
+            took, p = seconds(lambda model=model: kl.partition(model, box=(-BOX, BOX, -BOX, BOX)))
+            print(f"  ours, in the box: {len(p):,} cells in {took:.3f} s, {len(p) / took:,.0f} cells/s")
+    if arguments.largest:
+        found, took, memory = peak(MILLION, CONES)
+        name = "-".join(map(str, MILLION))
+        print(f"\n{name}, in {CONES} cones: {found:,.0f} cells in {took:.1f} s, {found / took:,.0f} cells/s, {memory:,.0f} MB")
     if importlib.util.find_spec("relucent"):
         found, took = relucent_cells(trained(SIZES[0]))
         print(f"\nrelucent, {'-'.join(map(str, SIZES[0]))}: {found:,} cells in {took:.1f} s, {found / took:,.0f} cells/s")

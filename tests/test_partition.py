@@ -9,7 +9,7 @@ from torch import nn
 
 import knowlimits as kl
 from tests.architectures import SkipMLP, randomized
-from tests.oracles.cells import cells
+from tests.oracles.cells import affine_map, cells
 
 
 def stack(weights, biases):
@@ -165,11 +165,117 @@ def test_neighbours_differ_in_the_unit_that_separates_them():
         assert differ[0] == unit
 
 
-def test_linear_regions_are_fewer_than_cells():
-    # The last layer does not look at the second unit, so that its line separates nothing.
-    p = kl.partition(stack([np.eye(2), [[1.0, 0.0]]], [[0, 0], [0.0]]))
-    assert len(p) == 4
-    assert len(set(p.regions)) == 2
+def described(p):
+    """What tells a cell, in whatever order they come: its pattern, whether it is bounded, its corners and its area."""
+    corners = [sorted(map(tuple, p.vertices[p.polygon(i)].round(6).tolist())) for i in range(len(p))]
+    areas = p.area.round(6).tolist()
+    return {p.pattern(i).tobytes(): (bool(p.bounded[i]), corners[i], areas[i]) for i in range(len(p))}
+
+
+@pytest.mark.parametrize("box", [None, (-1.5, 2.0, -1.0, 1.0)])
+def test_starts_do_not_change_the_cells(box):
+    for seed in range(60):
+        network = stack(*drawn(seed))
+        one = kl.partition(network, box=box)
+        other = kl.partition(network, box=box, starts=3 + seed % 9)
+        assert len(one) == len(other)
+        assert {w.tobytes() for w in map(one.pattern, range(len(one)))} == {
+            w.tobytes() for w in map(other.pattern, range(len(other)))
+        }
+        assert counts(one) == counts(other), seed
+        if box:
+            assert one.area.sum() == pytest.approx(7.0) == other.area.sum()
+
+
+def test_jobs_in_processes_give_the_same_cells():
+    network = random_network(8)
+    assert described(kl.partition(network, jobs=2)) == described(kl.partition(network))
+    assert described(kl.partition(network, box=(-1, 1, -1, 1), jobs=2)) == described(kl.partition(network, box=(-1, 1, -1, 1)))
+    with pytest.raises(MemoryError, match="max_cells must be larger"):
+        kl.partition(network, starts=16, max_cells=150)
+
+
+def test_linear_regions_are_those_of_rational_arithmetic():
+    """Cells are joined where the maps that follow from their patterns are equal as fractions, and only there."""
+    joined = 0
+    for seed in range(100):
+        weights, biases = drawn(seed)
+        if seed % 3 == 0:
+            # Units that nothing looks at.
+            weights[-1][:, 0] = 0
+        p = kl.partition(stack(weights, biases))
+        regions = p.merged()
+        maps = [affine_map(weights, biases, p.pattern(i).tolist()) for i in range(len(p))]
+        group = {i: i for i in range(len(p))}
+
+        def leader(i, group=group):
+            return i if group[i] == i else leader(group[i])
+
+        for a, b in p.neighbours.tolist():
+            if maps[a] == maps[b]:
+                group[leader(a)] = leader(b)
+        expected = {frozenset(i for i in group if leader(i) == root) for root in {leader(i) for i in group}}
+        assert {frozenset(np.flatnonzero(regions.number == r).tolist()) for r in range(len(regions))} == expected, seed
+        joined += len(p) - len(regions)
+    assert joined > 100
+
+
+def test_a_region_with_a_hole():
+    """1 - abs(x) - abs(y) where it is positive, else 0: four slopes, and all the rest of the plane."""
+    first, second = [[1, 0], [-1, 0], [0, 1], [0, -1]], [[-1, -1, -1, -1]]
+    p = kl.partition(stack([first, second, [[1.0]]], [[0] * 4, [1.0], [0.0]]))
+    regions = p.merged()
+    assert (len(p), len(regions)) == (8, 5)
+    outside = int(regions.locate([[5.0, 5.0]])[0])
+    outer, hole = regions.rings(outside)
+    assert (regions.vertices[outer, 2] == 0).all()
+    assert sorted(map(tuple, regions.vertices[hole].tolist())) == [(-1, 0, 1), (0, -1, 1), (0, 1, 1), (1, 0, 1)]
+    x, y = regions.vertices[hole, :2].T
+    assert (x * np.roll(y, -1) - np.roll(x, -1) * y).sum() < 0
+    assert regions.bounded.sum() == 4
+    assert regions.area[regions.bounded].tolist() == [0.5] * 4
+    assert not regions.affine[outside].any()
+    assert len(regions.neighbours) == 8
+    # Round the square, and from its centre to its corners.
+    assert (regions.vertices[regions.edges, 2] > 0).any(1).sum() == 8
+
+
+def test_rings_go_round_their_region():
+    network = random_network(9, (2, 10, 10, 2))
+    network.weights[2].data[:, :, :5] = 0
+    regions = kl.partition(network, box=(-2, 2, -2, 2)).merged()
+    assert len(regions) < len(regions.cells)
+    for i in range(len(regions)):
+        area = 0.0
+        for ring in regions.rings(i):
+            x, y = regions.vertices[ring, :2].T
+            area += (x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2
+        assert area == pytest.approx(regions.area[i])
+
+
+@pytest.mark.parametrize("planes", [2, 3, 5, 8])
+def test_a_maximum_has_a_cell_for_each_winner(planes):
+    """Tangent planes of a cone: each is the largest in one wedge, whoever comes second there."""
+    angles = 2 * np.pi * np.arange(planes) / planes + 0.1
+    linear = nn.Linear(2, planes).double()
+    linear.weight.data = torch.tensor(np.stack([np.cos(angles), np.sin(angles)], axis=1))
+    linear.bias.data.zero_()
+
+    class Largest(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = linear
+
+        def forward(self, x):
+            return self.linear(x).amax(-1, keepdim=True)
+
+    p = kl.partition(Largest())
+    assert (len(p), (~p.bounded).sum()) == (planes, planes)
+    winners = [np.flatnonzero(p.pattern(i)).tolist() for i in range(planes)]
+    assert sorted(winners) == [[k] for k in range(planes)]
+    middles = 10 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    assert [winners[i] for i in p.locate(middles)] == [[k] for k in range(planes)]
+    assert np.nansum(p.angles[:, 1] - p.angles[:, 0]) == pytest.approx(2 * np.pi)
 
 
 def test_an_affine_change_of_the_plane_changes_no_count():
@@ -379,6 +485,9 @@ def test_dead_and_duplicate_units_change_no_count(seed):
         (lambda net: kl.partition(net, box=(1, 0, 0, 1)), "box must be"),
         (lambda net: kl.partition(net, max_cells=20), "max_cells must be larger"),
         (lambda net: kl.partition(net, max_cells=0), "max_cells must be at least 1"),
+        (lambda net: kl.partition(net, starts=2), "starts must be in 3 to 64. Got 2"),
+        (lambda net: kl.partition(net, box=(0, 1, 0, 1), starts=65), "starts must be in 1 to 64. Got 65"),
+        (lambda net: kl.partition(net, jobs=0), "jobs must be a whole number other than 0"),
         (lambda net: kl.partition(net).locate([[np.nan, 0]]), "points must be finite"),
         (lambda net: kl.breakpoints(net, [0, 0]), "end or direction must be given"),
         (lambda net: kl.breakpoints(net, [0, 0], [0, 0]), "must lead away"),

@@ -21,6 +21,7 @@ _HOMES = {
     "Partition": "knowlimits.piecewise",
     "Plane": "knowlimits.piecewise",
     "PlattScaled": "knowlimits.models",
+    "Regions": "knowlimits.piecewise",
     "Stack": "knowlimits.networks",
     "UnsupportedOperation": "knowlimits.piecewise",
     "breakpoints": "knowlimits.piecewise",
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     )
     from knowlimits.networks import Stack
     from knowlimits.networks.masks import dropout_members
-    from knowlimits.piecewise import Breakpoints, Partition, Plane, UnsupportedOperation, breakpoints, partition
+    from knowlimits.piecewise import Breakpoints, Partition, Plane, Regions, UnsupportedOperation, breakpoints, partition
 
 
 def __getattr__(name: str) -> Any:

@@ -33,10 +33,22 @@ def as_modules(model: Any) -> list[nn.Module]:
 
 
 def each_member(modules: list[nn.Module]) -> list[nn.Module]:
-    """The members one by one, those of a `Stack` as modules of their own."""
+    """The members one by one, those of a `Stack` as modules of their own with one output for each class."""
     return [
-        m.member(i) if isinstance(m, Stack) else m for m in modules for i in range(m.members if isinstance(m, Stack) else 1)
+        _alone(m, i) if isinstance(m, Stack) else m for m in modules for i in range(m.members if isinstance(m, Stack) else 1)
     ]
+
+
+def _alone(stack: Stack, index: int) -> nn.Module:
+    network = stack.member(index).requires_grad_(False)
+    last = network[-1]
+    assert isinstance(last, nn.Linear)
+    if last.out_features == 1:
+        # One logit f as (0, f), by a row of zeros.
+        last.weight, last.bias = (
+            nn.Parameter(torch.cat([torch.zeros_like(p), p]), requires_grad=False) for p in (last.weight, last.bias)
+        )
+    return network
 
 
 def _flat(model: Any) -> list[nn.Module]:

@@ -75,6 +75,7 @@ def regions(
     *,
     box: tuple[float, float, float, float] | None = None,
     member: int | None = None,
+    jobs: int = 1,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     csv: Path | None = None,
 ) -> None:
@@ -88,6 +89,8 @@ def regions(
         Only this part of the plane: x from, x to, y from, y to.
     member
         Index of the one member to take of an ensemble; all together without it.
+    jobs
+        Processes to work in, each on a part of the plane; -1 for one per core.
     output
         Figure to write: the entropy and the polytopes, as .png, .pdf or .svg.
     csv
@@ -107,10 +110,11 @@ def regions(
 
     try:
         loaded = load(model)
-        cells = partition(loaded, box=box, member=member, verbose=sys.stderr.isatty())
+        cells = partition(loaded, box=box, member=member, jobs=jobs, verbose=sys.stderr.isatty())
     except (OSError, ValueError, MemoryError) as error:
         raise UsageError(f"MODEL: {error}") from None
     print(cells)
+    print(f"{len(cells.merged())} linear regions")
     print(f"outermost vertex at distance {cells.outermost:.6g}; {cells.resolved} vertices needed rational arithmetic")
     if output is not None:
         draw_regions(output, loaded, cells, box)

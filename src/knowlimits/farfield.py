@@ -20,6 +20,7 @@ from knowlimits import scores
 from knowlimits.adapt import as_modules, each_member, logits_of
 from knowlimits.networks import Stack
 from knowlimits.piecewise import Plane, Rays, follow
+from knowlimits.piecewise.cells import patterns
 from knowlimits.piecewise.mesh import Mesh
 from knowlimits.piecewise.operations import softmax
 from knowlimits.piecewise.runner import PlaneModel
@@ -330,11 +331,10 @@ def horizon(model: Any, plane: Plane | None = None, *, member: int | None = None
 def _ends_of_arcs(module: nn.Module, plane: Plane | None) -> np.ndarray:
     """Angles at which a unit changes its sign at infinity, or the order of the largest outputs."""
     mesh = Mesh.circle()
-    PlaneModel(module, plane).refine(mesh, outputs=True)
+    maxima = PlaneModel(module, plane).refine(mesh, outputs=True)
     order = mesh.chain(0)
-    begins = mesh.corners[::2][order]
-    patterns = [p[order] for p in mesh.patterns()]
-    # A starting direction at which nothing changes is none of the model's.
-    differs = np.any([(p != np.roll(p, 1, axis=0)).any(axis=1) for p in patterns], axis=0) if patterns else False
-    kept = begins[(mesh.seams[begins] == 0) | differs]
+    steps = [p[order] for p in mesh.patterns()]
+    # Where no unit changes, and another class only comes second, nothing ends.
+    differs = [(p != np.roll(p, 1, axis=0)).any(1) for p in patterns(steps, [units for _, _, units in mesh.history], maxima)[0]]
+    kept = mesh.corners[::2][order][np.any(differs, axis=0)] if differs else []
     return np.arctan2(mesh.points[kept, 1], mesh.points[kept, 0])

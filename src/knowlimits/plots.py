@@ -16,7 +16,7 @@ from knowlimits.experiments.clusters import BOX, Clusters
 from knowlimits.experiments.far_away import Profile
 from knowlimits.experiments.half_moons import Map
 from knowlimits.farfield import horizon
-from knowlimits.piecewise import Partition, partition
+from knowlimits.piecewise import Partition, Regions, partition
 
 #: Names of scores as axes show them.
 TITLES = {
@@ -173,8 +173,8 @@ def profiles(results: Sequence[Profile]) -> Figure:
     return figure
 
 
-def edges(ax: Axes, cells: Partition, extent: tuple[float, float, float, float], **style: Any) -> LineCollection:
-    """Draw the edges of a partition, rays to infinity included, as far as `extent`: x from, x to, y from, y to."""
+def edges(ax: Axes, cells: Partition | Regions, extent: tuple[float, float, float, float], **style: Any) -> LineCollection:
+    """Draw the edges of cells or linear regions, rays to infinity too, as far as `extent`: x from, x to, y from, y to."""
     ends = cells.vertices[cells.edges]
     ends = ends[(ends[..., 2] > 0).any(1)]
     # The finite end first; a ray ends well outside of what is shown.

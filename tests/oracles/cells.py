@@ -44,6 +44,24 @@ def cells(weights, biases):
     return result
 
 
+def affine_map(weights, biases, pattern):
+    """The map from (x, y, 1) to the outputs under a pattern, as rows of fractions."""
+    zero, one = Fraction(0), Fraction(1)
+    forms = [(one, zero, zero), (zero, one, zero)]
+    bits = iter(pattern)
+    for k, (w, b) in enumerate(zip(weights, biases, strict=True)):
+        forms = [
+            tuple(
+                sum((Fraction(c) * form[axis] for c, form in zip(row, forms, strict=True)), start=Fraction(shift) * (axis == 2))
+                for axis in range(3)
+            )
+            for row, shift in zip(w, b, strict=True)
+        ]
+        if k < len(weights) - 1:
+            forms = [form if next(bits) else (zero, zero, zero) for form in forms]
+    return forms
+
+
 def halves(polygon, form, bits):
     """A polygon split where a form changes its sign."""
     values = [sum(f * p for f, p in zip(form, point, strict=True)) for point in polygon]

@@ -5,6 +5,7 @@ from knowlimits.piecewise.operations import Affine, Joint, Maximum, Move, Rewrit
 from knowlimits.piecewise.partition import Partition, partition
 from knowlimits.piecewise.plane import Plane
 from knowlimits.piecewise.ray import Rays, follow
+from knowlimits.piecewise.regions import Regions
 
 __all__ = [
     "Affine",
@@ -15,6 +16,7 @@ __all__ = [
     "Partition",
     "Plane",
     "Rays",
+    "Regions",
     "Rewrite",
     "Smooth",
     "UnsupportedOperation",

@@ -5,6 +5,7 @@ These are taken times a power of two that is large enough for every number insid
 need this, so that Python's integers are fast enough.
 """
 
+import contextlib
 import math
 from collections.abc import Callable
 from fractions import Fraction
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from knowlimits.piecewise.evaluator import Traced, above_dispatch
-from knowlimits.piecewise.mesh import Mesh
+from knowlimits.piecewise.mesh import Mesh, unpack
 from knowlimits.piecewise.operations import Affine
 from knowlimits.piecewise.parts import Parts, first
 from knowlimits.piecewise.rows import RowEvaluator, is_view, looked_at
@@ -24,6 +25,10 @@ from knowlimits.piecewise.rows import RowEvaluator, is_view, looked_at
 
 class _Fine(Exception):
     """A number is no integer: the power of two must be larger."""
+
+
+class _Enough(Exception):
+    """The units that were asked for are known."""
 
 
 class Integers(Traced):
@@ -60,11 +65,12 @@ class ExactEvaluator(RowEvaluator):
     Args:
         weight: the last coordinate.
         matrices: of the affine operations met so far, by their place in the order of work; is added to.
+        last: the refinement after whose units to stop.
     """
 
-    def __init__(self, weight: int, matrices: dict[int, Any]):
+    def __init__(self, weight: int, matrices: dict[int, Any], last: int | None = None):
         super().__init__(torch.zeros(1, dtype=torch.float64))
-        self.weight, self.matrices = weight, matrices
+        self.weight, self.matrices, self.last = weight, matrices, last
         self.units: list[np.ndarray] = []
         self._count = 0
 
@@ -134,7 +140,13 @@ class ExactEvaluator(RowEvaluator):
         """Note the units, and keep those that are positive."""
         self.current(x)
         self.units.append(x.numbers.reshape(-1).copy())
+        if self.last is not None and len(self.units) > self.last:
+            raise _Enough
         return Integers(np.where(x.numbers > 0, x.numbers, 0))
+
+    def numbers(self, out: Any) -> np.ndarray:
+        """The integers of a result, which may be a constant."""
+        return (self.current(out).numbers if isinstance(out, Integers) else self._times_weight(out)).reshape(-1)
 
     def _times_weight(self, constant: Tensor) -> np.ndarray:
         numbers, scale = integers(constant.double().numpy())
@@ -253,12 +265,57 @@ class Exact:
 
     def units(self, vertex: int, step: int) -> np.ndarray:
         """The units of a refinement at a vertex, times ``2**power``."""
-        if vertex not in self._units:
+        if step >= len(self._units.get(vertex, ())):
             x, y, w = (n << self._power for n in self.coordinates(vertex))
-            evaluator = ExactEvaluator(w, self._matrices)
+            evaluator = ExactEvaluator(w, self._matrices, step)
             start = np.empty((1, 2), dtype=object)
             start[0] = x, y
-            with torch.no_grad():
+            with torch.no_grad(), contextlib.suppress(_Enough):
                 self._run(evaluator, Integers(start))
             self._units[vertex] = evaluator.units
         return self._units[vertex][step]
+
+
+class _Following(ExactEvaluator):
+    """Follows a given pattern instead of the signs."""
+
+    def __init__(self, weight: int, matrices: dict[int, Any], pattern: list[np.ndarray]):
+        super().__init__(weight, matrices)
+        self._left = iter(pattern)
+
+    def relu(self, x: Any) -> Any:
+        """Keep the units that the pattern has as positive."""
+        self.current(x)
+        kept = unpack(next(self._left)[None], x.numel()).reshape(x.shape)
+        return Integers(np.where(kept, x.numbers, 0))
+
+
+class ExactMaps:
+    """Affine maps of a model under given patterns, in rational arithmetic.
+
+    Args:
+        run: pushes a point of the plane, ``(1, 2)``, through the models under an evaluator.
+    """
+
+    def __init__(self, run: Callable[[ExactEvaluator, Integers], list[Any]]):
+        self._run = run
+        self._power = 256
+        self._matrices: dict[int, Any] = {}
+
+    def __call__(self, pattern: list[np.ndarray]) -> list[Fraction]:
+        """The numbers of the map from (x, y, 1) to the outputs under a pattern, as bits per refinement."""
+        while True:
+            try:
+                return [number for axis in range(3) for number in self._column(pattern, axis)]
+            except _Fine:
+                self._power *= 2
+
+    def _column(self, pattern: list[np.ndarray], axis: int) -> list[Fraction]:
+        one = 1 << self._power
+        evaluator = _Following(one if axis == 2 else 0, self._matrices, pattern)
+        start = np.zeros((1, 2), dtype=object)
+        if axis < 2:
+            start[0, axis] = one
+        with torch.no_grad():
+            results = self._run(evaluator, Integers(start))
+        return [Fraction(int(n), one) for out in results for n in evaluator.numbers(out)]

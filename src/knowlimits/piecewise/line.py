@@ -76,7 +76,7 @@ def breakpoints(model: Any, start: Any, end: Any = None, direction: Any = None, 
     ends = mesh.corners.reshape(-1, 2)[order]
     kinks = mesh.points[ends[1:, 0]]
     positions = kinks[:, 0] / kinks[:, 2]
-    maps = on_line.affine([p[order] for p in mesh.patterns()])
+    maps, _ = on_line.affine([p[order] for p in mesh.patterns()])
     maps = np.broadcast_to(maps, (len(order), *maps.shape[1:]))[:, :, [0, 2]]
     points = start + positions.reshape(-1, *[1] * start.ndim) * along
     return Breakpoints(positions, points, maps, 1.0 if direction is None else np.inf)

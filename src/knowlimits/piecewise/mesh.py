@@ -1,9 +1,10 @@
 """A mesh of convex cells on the plane (or of segments on a line), refined by one affine function after another.
 
-Points are homogeneous: (x, y, 1) is a point and (x, y, 0) a direction, so that a cell that runs to infinity is the cone of its
-vertices like any other. The plane starts as three cones round the origin, and a new vertex divides an edge, whether its ends
-are finite or not. Whoever refines carries values at all vertices, affine on every cell, and `Mesh` keeps how each vertex came
-about, so that older values can be brought up to date, and so that a sign in doubt can be decided in rational arithmetic.
+Points are homogeneous: (x, y, 1) is a point and (x, y, 0) a direction, so that a cell that runs to infinity is the cone of
+its vertices like any other. The plane starts as cones round the origin, and a new vertex divides an edge, whether its ends
+are finite or not. The edges inside a start are its seams: cells that differ by them alone are joined at the end. Whoever
+refines carries values at all vertices, affine on every cell, and `Mesh` keeps how each vertex came about, so that older
+values can be brought up to date, and so that a sign in doubt can be decided in rational arithmetic.
 """
 
 from collections.abc import Callable
@@ -13,8 +14,10 @@ import numpy as np
 
 from knowlimits.piecewise import split
 
-#: Vertices of the whole plane: the origin, and three directions round it.
-_PLANE = np.array([[0, 0, 1], [1, 0, 0], [-1, 1, 0], [-1, -1, 0]], dtype=np.float64)
+#: Most cones or strips of a start: each seam is a bit of a word.
+MOST_STARTS = 64
+# Vertices in doubt that are cheaper one by one than what tells structural zeros at all vertices.
+_FEW = 8
 
 
 @dataclass
@@ -24,7 +27,7 @@ class Mesh:
     Attributes:
         points: homogeneous coordinates of the vertices, ``(vertices, 3)``.
         doubts: bounds on the errors of the coordinates, ``(vertices, 2)``.
-        seams: per vertex the starting edges inside the region that it is on, as bits.
+        seams: per vertex the seams that it is on, as bits.
         starts, corners: ``corners[starts[c]:starts[c + 1]]`` are the vertices of cell c in order.
         parents: per vertex the ends of the edge that it divides and the unit that put it there; -1 for starting vertices.
         shares: per vertex the shares of the two ends, and a bound on their errors.
@@ -53,23 +56,36 @@ class Mesh:
         parents = np.full((size, 3), -1, dtype=np.int64)
         shares, steps = np.zeros((size, 3)), np.full(size, -1, dtype=np.int64)
         points = np.asarray(points, dtype=np.float64)
-        return cls(points, np.zeros((size, 2)), np.asarray(seams, np.uint8), starts, corners, parents, shares, steps)
+        return cls(points, np.zeros((size, 2)), np.asarray(seams, np.uint64), starts, corners, parents, shares, steps)
 
     @classmethod
-    def plane(cls) -> "Mesh":
-        """The whole plane."""
-        return cls.of_polygons(_PLANE, np.array([7, 1, 2, 4]), [[0, 1, 2], [0, 2, 3], [0, 3, 1]])
+    def plane(cls, cones: int = 3) -> "Mesh":
+        """The whole plane, as at least three cones round the origin."""
+        directions = _round(cones)
+        points = np.concatenate([[[0, 0, 1]], np.c_[directions, np.zeros(cones)]])
+        bits = [1 << k for k in range(cones)]
+        polygons = [[0, 1 + k, 1 + (k + 1) % cones] for k in range(cones)]
+        return cls.of_polygons(points, np.array([sum(bits), *bits], np.uint64), polygons)
 
     @classmethod
-    def box(cls, left: float, right: float, low: float, high: float) -> "Mesh":
-        """A rectangle."""
-        points = np.array([[left, low, 1], [right, low, 1], [right, high, 1], [left, high, 1]], dtype=np.float64)
-        return cls.of_polygons(points, np.zeros(4), [[0, 1, 2, 3]])
+    def box(cls, left: float, right: float, low: float, high: float, strips: int = 1) -> "Mesh":
+        """A rectangle, as strips side by side."""
+        x = np.linspace(left, right, strips + 1)
+        points = np.array([[at, end, 1] for at in x for end in (low, high)])
+        # The outer edges are no seams.
+        seams = [0 if k in (0, strips) else 1 << k for k in range(strips + 1) for _ in range(2)]
+        polygons = [[2 * k, 2 * k + 2, 2 * k + 3, 2 * k + 1] for k in range(strips)]
+        return cls.of_polygons(points, np.array(seams, np.uint64), polygons)
 
     @classmethod
     def circle(cls) -> "Mesh":
         """All directions of the plane: three arcs at infinity."""
-        return cls.of_polygons(_PLANE[1:], np.array([1, 2, 4]), [[0, 1], [1, 2], [2, 0]])
+        return cls.of_polygons(np.c_[_round(3), np.zeros(3)], np.array([1, 2, 4]), [[0, 1], [1, 2], [2, 0]])
+
+    def parts(self) -> "list[Mesh]":
+        """Meshes of one starting cell each, with all starting vertices; before any refinement."""
+        polygons = [self.corners[a:b].tolist() for a, b in zip(self.starts[:-1], self.starts[1:], strict=True)]
+        return [Mesh.of_polygons(self.points, self.seams, [polygon]) for polygon in polygons]
 
     @property
     def vertices(self) -> int:
@@ -108,7 +124,7 @@ class Mesh:
             bounds: on the error of each row, ``(vertices, 2)``: of the values, and by the place of the vertex.
             exact: from a vertex to the true signs of its units and their values.
             limit: most cells that are allowed.
-            zeros: computes where values are exactly zero, ``(vertices, units)``; asked once a sign is in doubt.
+            zeros: computes where values are exactly zero, ``(vertices, units)``; asked once more than a few signs are in doubt.
 
         Returns:
             Values and bounds at all vertices, new ones included, and their positive units as bits.
@@ -118,7 +134,7 @@ class Mesh:
         """
         old, units = self.vertices, values.shape[1]
         words = (units + 63) // 64
-        room = _Room(self, values, bounds, words)
+        room, resolved = _Room(self, values, bounds, words), self.resolved
         split.signs(room.values, room.bounds, room.pos, room.neg, room.und, old)
         # The cells are asked for what they have in doubt, so that a doubtful vertex that no cell has any more costs nothing.
         while True:
@@ -127,7 +143,7 @@ class Mesh:
                 break
             if limit is not None and code == split.CELLS and len(room.origins) > limit:
                 raise MemoryError(f"max_cells must be larger for this model. Got {limit}, which it has passed.")
-            if code == split.SIGN and zeros is not None:
+            if code == split.SIGN and zeros is not None and self.resolved - resolved >= _FEW:
                 room.und[:old] &= ~pack(zeros())
                 zeros = None
             elif code == split.SIGN:
@@ -140,7 +156,7 @@ class Mesh:
         self.parents = room.parents[:vertices]
         self.shares = room.shares[:vertices]
         self.steps = np.concatenate([self.steps, np.full(vertices - old, len(self.history))])
-        self.seams = np.concatenate([self.seams, np.zeros(vertices - old, np.uint8)])
+        self.seams = np.concatenate([self.seams, np.zeros(vertices - old, np.uint64)])
         split.seams(self.seams, self.parents, old)
         self.history.append((room.origins[:made].copy(), room.bits[:made].copy(), units))
         self.points, self.doubts = self.extend(self.points, self.doubts)
@@ -187,6 +203,14 @@ class Mesh:
             order.append(after[vertex])
             vertex = int(self.corners[2 * after[vertex] + 1])
         return np.array(order, dtype=np.int64)
+
+
+def _round(count: int) -> np.ndarray:
+    """Directions round the origin, each less than half a turn from the next, ``(count, 2)``; the first is (1, 0)."""
+    if count == 3:
+        return np.array([[1.0, 0], [-1, 1], [-1, -1]])
+    angles = 2 * np.pi * np.arange(count) / count
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 class _Room:

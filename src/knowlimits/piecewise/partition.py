@@ -1,13 +1,15 @@
 """The polytopes of a network on a plane: every cell, unbounded ones included, and the affine map on each."""
 
-from collections import defaultdict
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from knowlimits.piecewise.mesh import Mesh, unpack
+from knowlimits.piecewise.cells import Cells, following, gathered, joined, patterns, twins
+from knowlimits.piecewise.mesh import MOST_STARTS, Mesh, unpack
 from knowlimits.piecewise.plane import Plane
+from knowlimits.piecewise.regions import Regions
 from knowlimits.piecewise.runner import PlaneModel
 from knowlimits.progress import counter
 
@@ -16,7 +18,7 @@ _CHUNK = 20_000
 
 
 class Partition:
-    """The cells of a model on a plane: convex polygons, on each of which every unit has one sign.
+    """The cells of a model on a plane: convex polygons, on each of which every unit has one sign and every maximum one winner.
 
     Attributes:
         vertices: homogeneous, ``(V, 3)``: (x, y, 1) a point, (x, y, 0) a direction.
@@ -27,16 +29,18 @@ class Partition:
 
     exact = True
 
-    def __init__(self, model: PlaneModel, mesh: Mesh, box: tuple[float, float, float, float] | None):
+    def __init__(self, model: PlaneModel, cells: Cells, box: tuple[float, float, float, float] | None):
         self._model, self._box = model, box
-        self._units = [units for _, _, units in mesh.history]
-        self._patterns, self._starts, corners = _without_seams(mesh)
+        # What the model follows, which for maxima is more than what tells cells apart.
+        self._steps, self._tournaments = cells.steps, cells.tournaments
+        self._patterns, self._units = patterns(cells.steps, cells.units, cells.tournaments)
+        self._starts = cells.starts
         self._lengths = np.diff(self._starts)
-        self.complete, self.resolved = box is None, mesh.resolved
-        used = np.zeros(len(mesh.points), dtype=bool)
-        used[corners] = True
-        self._flat = (np.cumsum(used) - 1)[corners]
-        points = mesh.points[used]
+        self.complete, self.resolved = box is None, cells.resolved
+        used = np.zeros(len(cells.points), dtype=bool)
+        used[cells.corners] = True
+        self._flat = (np.cumsum(used) - 1)[cells.corners]
+        points = cells.points[used]
         finite = points[:, 2] > 0
         points[finite] /= points[finite, 2:]
         directions = ~finite
@@ -63,10 +67,10 @@ class Partition:
     def area(self) -> np.ndarray:
         """Areas of the cells in units of the plane, ``(C,)``; infinite for unbounded cells."""
         x, y = self.vertices[self._flat, :2].T
-        following = self._next()
+        after = self._following
         # Relative to a corner of the cell, so that a small cell far out keeps its digits.
         x0, y0 = (c[np.repeat(self._starts[:-1], self._lengths)] for c in (x, y))
-        cross = (x - x0) * (y[following] - y0) - (x[following] - x0) * (y - y0)
+        cross = (x - x0) * (y[after] - y0) - (x[after] - x0) * (y - y0)
         return np.where(self.bounded, np.add.reduceat(cross, self._starts[:-1]) / 2, np.inf)
 
     @cached_property
@@ -115,12 +119,20 @@ class Partition:
 
         The outputs of members follow one another.
         """
-        chunks = range(0, len(self), _CHUNK)
-        parts = [self._model.affine([p[k : k + _CHUNK] for p in self._patterns]) for k in chunks]
-        return np.concatenate(parts).reshape(len(self), -1, 3)
+        return self._maps[0]
+
+    @cached_property
+    def _maps(self) -> tuple[np.ndarray, np.ndarray]:
+        """Affine maps, and bounds on the rounding errors of their numbers for x, y and 1, ``(C, 3)``."""
+        parts = [self._model.affine([p[k : k + _CHUNK] for p in self._steps]) for k in range(0, len(self), _CHUNK)]
+        maps, doubts = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return maps.reshape(len(self), -1, 3), doubts
 
     def pattern(self, i: int) -> np.ndarray:
-        """Whether each unit is positive on a cell, in the order in which the model computes them."""
+        """Whether each unit is positive on a cell, in the order in which the model computes them.
+
+        A maximum along axes (max-pooling) has an entry for each of its arguments: whether it is the largest.
+        """
         words = [unpack(p[i : i + 1], units)[0] for p, units in zip(self._patterns, self._units, strict=True)]
         return np.concatenate(words) if words else np.zeros(0, dtype=bool)
 
@@ -137,7 +149,8 @@ class Partition:
         rows = np.flatnonzero(inside)
         for k in range(0, len(rows), _CHUNK):
             part = rows[k : k + _CHUNK]
-            keys = _keys(self._model.patterns(points[part]), len(part))
+            steps, units = self._model.patterns(points[part])
+            keys = _keys(patterns(steps, units, self._tournaments)[0], len(part))
             result[part] = [self._index.get(key, -1) for key in keys]
         for i in np.flatnonzero(inside & (result < 0)):
             result[i] = self._nearest(points[i])
@@ -166,36 +179,42 @@ class Partition:
             begin += units
         return result
 
-    @cached_property
-    def regions(self) -> np.ndarray:
-        """A number for every cell, ``(C,)``: connected cells with the same affine map, the linear regions, share theirs."""
+    def _same_maps(self) -> tuple[np.ndarray, int]:
+        """Whether the affine maps of neighbours are the same, ``(E,)``, and for how many pairs rational arithmetic told."""
         first, second = self.neighbours.T
-        maps = self.affine
-        scale = 1e-9 * (1 + np.abs(maps).max(axis=(1, 2)))
-        same = np.abs(maps[first] - maps[second]).max(axis=(1, 2)) <= np.minimum(scale[first], scale[second])
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
+        if not self._steps:
+            return np.ones(len(first), dtype=bool), 0
+        maps, doubts = self._maps[0].transpose(0, 2, 1), self._maps[1]
+        gap = np.abs(maps[first] - maps[second]).max(axis=2)
+        same = (gap <= doubts[first] + doubts[second]).all(axis=1)
+        doubtful = np.flatnonzero(same)
+        same[doubtful] = self._model.same_maps(self._steps, first[doubtful], second[doubtful])
+        return same, len(doubtful)
 
-        graph = coo_array((np.ones(int(same.sum())), (first[same], second[same])), shape=(len(self), len(self)))
-        return connected_components(graph, directed=False)[1]
+    def merged(self) -> Regions:
+        """The linear regions: neighbouring cells with one affine map, exactly, as one."""
+        return Regions.of(self)
 
-    def _next(self) -> np.ndarray:
-        following = np.arange(1, len(self._flat) + 1)
-        following[self._starts[1:] - 1] = self._starts[:-1]
-        return following
+    @cached_property
+    def _following(self) -> np.ndarray:
+        return following(self._starts)
+
+    @cached_property
+    def _owner(self) -> np.ndarray:
+        return np.repeat(np.arange(len(self)), self._lengths)
+
+    @cached_property
+    def _twin(self) -> np.ndarray:
+        return twins(self._flat, self._flat[self._following])
 
     @cached_property
     def _edges(self) -> tuple[np.ndarray, np.ndarray]:
         """Edges as pairs of vertices, each once, and the pairs of cells that share one."""
-        cell = np.repeat(np.arange(len(self)), self._lengths)
-        ends = np.stack([self._flat, self._flat[self._next()]], axis=1)
-        ends.sort(axis=1)
-        order = np.lexsort((ends[:, 1], ends[:, 0]))
-        ends, cell = ends[order], cell[order]
-        twins = np.flatnonzero((ends[1:] == ends[:-1]).all(1))
-        once = np.ones(len(ends), dtype=bool)
-        once[twins + 1] = False
-        return ends[once], np.stack([cell[twins], cell[twins + 1]], axis=1)
+        number = np.arange(len(self._flat))
+        once = self._twin < number
+        inner = np.flatnonzero(once & (self._twin >= 0))
+        ends = np.stack([self._flat, self._flat[self._following]], axis=1)[once]
+        return ends, np.stack([self._owner[self._twin[inner]], self._owner[inner]], axis=1)
 
     @cached_property
     def _index(self) -> dict[bytes, int]:
@@ -204,7 +223,7 @@ class Partition:
     def _nearest(self, point: np.ndarray) -> int:
         """The cell that a point is in or on, by its edges."""
         here = self.vertices[self._flat]
-        there = here[self._next()]
+        there = here[self._following]
         side = np.cross(here, there) @ np.append(point, 1.0)
         side /= np.linalg.norm(here, axis=1) * np.linalg.norm(there, axis=1)
         return int(np.minimum.reduceat(side, self._starts[:-1]).argmax())
@@ -216,18 +235,25 @@ def partition(
     box: tuple[float, float, float, float] | None = None,
     *,
     member: int | None = None,
+    starts: int | None = None,
+    jobs: int = 1,
     max_cells: int = 5_000_000,
     verbose: bool = False,
 ) -> Partition:
     """Every polytope of a network on a plane, exactly, unbounded ones included.
 
-    A cell is where every unit has one sign. For an ensemble the cells are those of all members together.
+    A cell is where every unit has one sign. For an ensemble the cells are those of all members together. `Partition.merged`
+    joins those with one affine map.
 
     Args:
         model: what `knowlimits.far_field` takes, with piecewise-linear operations only.
         plane: a plane of the input space; for models of two features the space itself.
         box: ``(xmin, xmax, ymin, ymax)`` in the coordinates of the plane; the whole plane without it.
         member: index of the one member to take of an ensemble.
+        starts: work on so many cones round the origin, at least 3, or strips of the box, one after another. The result is the
+            same. Only the cells of one are in work at a time, which bounds the memory for wide and convolutional networks.
+        jobs: work on so many of them at a time, in processes of joblib, -1 for as many as there are cores; or on what
+            `joblib.parallel_config` names, a Dask cluster for instance. If not given, `starts` is then four for each job.
         max_cells: give up beyond so many cells, before the machine runs out of memory.
         verbose: show how many cells there are, and how many a second.
 
@@ -242,13 +268,49 @@ def partition(
         >>> len(kl.partition(net))
         7
     """
-    mesh = Mesh.plane() if box is None else Mesh.box(*_checked_box(box))
+    checked = None if box is None else _checked_box(box)
     if max_cells < 1:
         raise ValueError(f"max_cells must be at least 1. Got {max_cells} instead.")
+    meshes = _starts(checked, starts, jobs)
     on_plane = PlaneModel(model, plane, member)
     with counter("cells", verbose) as report:
-        on_plane.refine(mesh, max_cells, report)
-    return Partition(on_plane, mesh, box)
+        cells = joined(gathered(list(_refined(on_plane, meshes, jobs, max_cells, report))))
+    return Partition(on_plane, cells, checked)
+
+
+def _starts(box: tuple[float, float, float, float] | None, starts: int | None, jobs: int) -> list[Mesh]:
+    """Meshes to work on apart."""
+    least = 3 if box is None else 1
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs == 0:
+        raise ValueError(f"jobs must be a whole number other than 0. Got {jobs!r} instead.")
+    if starts is None and jobs != 1:
+        import joblib
+
+        starts = min(max(least, 4 * joblib.effective_n_jobs(jobs)), MOST_STARTS)
+    if starts is None:
+        return [Mesh.plane() if box is None else Mesh.box(*box)]
+    if not least <= starts <= MOST_STARTS:
+        raise ValueError(f"starts must be in {least} to {MOST_STARTS}. Got {starts} instead.")
+    return (Mesh.plane(starts) if box is None else Mesh.box(*box, strips=starts)).parts()
+
+
+def _refined(model: PlaneModel, meshes: list[Mesh], jobs: int, limit: int, report: Any) -> Iterator[Cells]:
+    """The cells of each mesh."""
+    import joblib
+
+    found = 0
+    if jobs == 1:
+        results: Any = (model.cells(mesh, limit, report and (lambda cells: report(found + cells))) for mesh in meshes)
+    else:
+        work = (joblib.delayed(model.cells)(mesh, limit) for mesh in meshes)
+        results = joblib.Parallel(n_jobs=jobs, return_as="generator")(work)
+    for cells in results:
+        found += len(cells)
+        if found > limit:
+            raise MemoryError(f"max_cells must be larger for this model. Got {limit}, which it has passed.")
+        if report:
+            report(found)
+        yield cells
 
 
 def _checked_box(box: Any) -> tuple[float, float, float, float]:
@@ -266,97 +328,3 @@ def _keys(patterns: list[np.ndarray], n: int) -> list[bytes]:
         return [b""] * n
     whole = np.ascontiguousarray(np.concatenate(patterns, axis=1))
     return [row.tobytes() for row in whole]
-
-
-def _without_seams(mesh: Mesh) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Patterns, starts and corners of the cells, after pieces on two sides of a starting edge are joined into one.
-
-    A fixed pattern is an intersection of half-planes, so what is joined is convex, and its edges go on where the starting edge
-    was; the points there that nothing else needs go too.
-    """
-    patterns = mesh.patterns()
-    lengths = np.diff(mesh.starts)
-    if not mesh.seams.any():
-        return patterns, mesh.starts, mesh.corners
-    touched = np.flatnonzero(np.bitwise_or.reduceat(mesh.seams[mesh.corners], mesh.starts[:-1]))
-    polygons = {c: mesh.corners[mesh.starts[c] : mesh.starts[c + 1]].tolist() for c in touched.tolist()}
-    keys = dict(zip(polygons, _keys([p[touched] for p in patterns], len(touched)), strict=True))
-    seams = mesh.seams.tobytes()
-    group = {c: c for c in polygons}
-
-    def leader(c: int) -> int:
-        while group[c] != c:
-            group[c] = group[group[c]]
-            c = group[c]
-        return c
-
-    sides: dict[tuple[int, int], int] = {}
-    for cell, polygon in polygons.items():
-        for a, b in zip(polygon, polygon[1:] + polygon[:1], strict=True):
-            if not seams[a] & seams[b]:
-                continue
-            other = sides.pop((b, a), None)
-            if other is None:
-                sides[a, b] = cell
-            elif keys[cell] == keys[other]:
-                group[leader(cell)] = leader(other)
-    joined: dict[int, list[list[int]]] = defaultdict(list)
-    for cell, polygon in polygons.items():
-        joined[leader(cell)].append(polygon)
-    leaders = list(joined)
-    changed = _straightened(mesh, [_outline(parts) if len(parts) > 1 else parts[0] for parts in joined.values()])
-
-    same = np.ones(mesh.cells, dtype=bool)
-    same[touched] = False
-    order = np.concatenate([np.flatnonzero(same), leaders])
-    starts = np.concatenate([[0], np.cumsum([*lengths[same].tolist(), *map(len, changed)])])
-    corners = np.concatenate([mesh.corners[np.repeat(same, lengths)], *changed])
-    return [p[order] for p in patterns], starts, corners
-
-
-def _outline(polygons: list[list[int]]) -> list[int]:
-    """The union of polygons that share edges."""
-    after: dict[int, set[int]] = defaultdict(set)
-    for polygon in polygons:
-        for a, b in zip(polygon, polygon[1:] + polygon[:1], strict=True):
-            if a in after.get(b, ()):
-                after[b].remove(a)
-            else:
-                after[a].add(b)
-    start = next(a for a, following in after.items() if following)
-    outline = [start]
-    while (following := after[outline[-1]].pop()) != start:
-        outline.append(following)
-    return outline
-
-
-def _straightened(mesh: Mesh, rings: list[list[int]]) -> list[list[int]]:
-    """Polygons without the points on starting edges that no edge ends at."""
-    seams = mesh.seams.tobytes()
-    cells: dict[int, list[int]] = defaultdict(list)
-    for i, ring in enumerate(rings):
-        for v in ring:
-            if seams[v]:
-                cells[v].append(i)
-
-    def sides(v: int, ring: list[int]) -> tuple[int, int]:
-        k = ring.index(v)
-        return ring[k - 1], ring[(k + 1) % len(ring)]
-
-    for v, around in cells.items():
-        ends = {frozenset(sides(v, rings[i])) for i in around}
-        if len(ends) > 1 or min(len(rings[i]) for i in around) <= 3:
-            continue
-        a, b = sides(v, rings[around[0]])
-        weights = mesh.points[[a, v, b], 2]
-        if weights[1] == 0:
-            # A direction between two others: they must span less than half a turn without it.
-            (ax, ay), (bx, by) = mesh.points[a, :2], mesh.points[b, :2]
-            if weights[0] or weights[2] or ax * by <= ay * bx:
-                continue
-        elif weights[0] == weights[2] == 0:
-            # The one finite point between two opposite directions.
-            continue
-        for i in around:
-            rings[i].remove(v)
-    return rings

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from knowlimits.piecewise import split
+from knowlimits.piecewise.cells import Tournament
 from knowlimits.piecewise.evaluator import Evaluator, Traced, above_dispatch
 from knowlimits.piecewise.mesh import Mesh, pack, unpack
 from knowlimits.piecewise.operations import Affine, Joint, Maximum, Smooth
@@ -74,6 +75,8 @@ class RowEvaluator(Evaluator):
     def __init__(self, weights: Tensor):
         super().__init__()
         self.weights = weights
+        self.tournaments: list[Tournament] = []
+        self._steps = 0
 
     def current(self, x: Rows) -> Rows:
         """A tensor brought up to date: with values at all points, and with what was written through other views of it."""
@@ -192,6 +195,7 @@ class RowEvaluator(Evaluator):
     def maximum(self, entry: Maximum, args: list[Any]) -> Any:
         """Bring a maximum down to ReLUs: max(x, y) is y + ReLU(x - y), and along axes it is a tournament."""
         if entry.of == "relu":
+            self._steps += 1
             return self.relu(self.current(args[0]))
         with self:
             if entry.of == "pair":
@@ -200,6 +204,8 @@ class RowEvaluator(Evaluator):
             dims = [d % x.ndim for d in ([dims] if isinstance(dims, int) else dims)] or list(range(x.ndim))
             rest = [axis for axis in range(x.ndim) if axis not in dims]
             flat = x.permute(*rest, *dims).reshape(*[x.shape[axis] for axis in rest], -1)
+            if flat.shape[-1] > 1:
+                self.tournaments.append(Tournament(self._steps, flat.shape[:-1].numel(), flat.shape[-1]))
             while (size := flat.shape[-1]) > 1:
                 half = size // 2
                 won = torch.maximum(flat[..., :half], flat[..., half : 2 * half])
@@ -333,9 +339,11 @@ class NotingEvaluator(RowEvaluator):
     def __init__(self, weights: Tensor):
         super().__init__(weights)
         self.patterns: list[np.ndarray] = []
+        self.units: list[int] = []
 
     def relu(self, x: Rows) -> Rows:
         """Do a ReLU and note which units are positive."""
         positive = x.values > 0
         self.patterns.append(pack(positive.flatten(1).numpy()))
+        self.units.append(x.numel())
         return Rows(x.values * positive, x.bounds)

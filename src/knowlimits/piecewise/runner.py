@@ -8,7 +8,8 @@ from torch import Tensor
 
 from knowlimits.adapt import as_modules, each_member
 from knowlimits.networks import Stack
-from knowlimits.piecewise.exact import Exact
+from knowlimits.piecewise.cells import Cells, Tournament
+from knowlimits.piecewise.exact import Exact, ExactMaps
 from knowlimits.piecewise.mesh import Mesh
 from knowlimits.piecewise.plane import Plane
 from knowlimits.piecewise.rows import MeshEvaluator, NotingEvaluator, PatternEvaluator, RowEvaluator, Rows
@@ -40,6 +41,8 @@ class PlaneModel:
             if plane is None and isinstance(module, Stack) and module.n_features != 2:
                 raise ValueError(f"plane must be given for a model of {module.n_features} features. Got None instead.")
         self.modules, self.plane = modules, plane
+        # One product of matrices takes all points, where a `Stack` would have one for each.
+        self._networks = each_member(modules)
         self.axes = self.origin = None
         if plane is not None:
             self.axes = torch.tensor(np.stack([plane.u.ravel(), plane.v.ravel()]))
@@ -48,7 +51,7 @@ class PlaneModel:
     def run(self, evaluator: RowEvaluator, x: Any) -> list[Any]:
         """What the members return for a traced point of the plane."""
         return [
-            evaluator.run(lambda point, m=module: m(self._input(point)), evaluator.copy(x), module) for module in self.modules
+            evaluator.run(lambda point, m=module: m(self._input(point)), evaluator.copy(x), module) for module in self._networks
         ]
 
     def _input(self, point: Tensor) -> Tensor:
@@ -56,11 +59,21 @@ class PlaneModel:
             return point
         return torch.addmm(self.origin, point, self.axes).reshape(1, *self.plane.origin.shape)  # type: ignore[arg-type]
 
-    def refine(self, mesh: Mesh, limit: int | None = None, report: Any = None, outputs: bool = False) -> None:
-        """Refine a mesh until every unit has one sign on every cell; with `outputs`, until one output is largest, too."""
+    def refine(self, mesh: Mesh, limit: int | None = None, report: Any = None, outputs: bool = False) -> list[Tournament]:
+        """Refine a mesh until every unit has one sign on every cell; with `outputs`, until one output is largest, too.
+
+        Returns:
+            The maxima along axes among the refinements.
+        """
         exact = Exact(mesh, lambda evaluator, x: self._run_compared(evaluator, x, outputs))
+        evaluator = MeshEvaluator(mesh, exact, limit, report)
         with torch.no_grad():
-            self._run_compared(MeshEvaluator(mesh, exact, limit, report), _rows(mesh.points), outputs)
+            self._run_compared(evaluator, _rows(mesh.points), outputs)
+        return evaluator.tournaments
+
+    def cells(self, mesh: Mesh, limit: int | None = None, report: Any = None) -> Cells:
+        """The cells that a mesh is refined to."""
+        return Cells.of_mesh(mesh, self.refine(mesh, limit, report))
 
     def _run_compared(self, evaluator: RowEvaluator, x: Any, outputs: bool) -> None:
         result = self.run(evaluator, x)
@@ -70,23 +83,34 @@ class PlaneModel:
                     # A maximum splits cells where what it compares changes its order.
                     torch.amax(out, -1) if out.ndim > 1 and out.shape[-1] > 1 else torch.relu(out)
 
-    def patterns(self, points: np.ndarray) -> list[np.ndarray]:
-        """Positive units at points of the plane ``(n, 2)``, as bits."""
+    def patterns(self, points: np.ndarray) -> tuple[list[np.ndarray], list[int]]:
+        """Positive units at points of the plane ``(n, 2)``, as bits, and the numbers of units."""
         homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
         evaluator = NotingEvaluator(torch.ones(len(points), dtype=torch.float64))
         with torch.no_grad():
             self.run(evaluator, _rows(homogeneous))
-        return evaluator.patterns
+        return evaluator.patterns, evaluator.units
 
-    def affine(self, patterns: list[np.ndarray]) -> np.ndarray:
-        """The map from (x, y, 1) to the outputs under given patterns, ``(cells, outputs, 3)``."""
+    def affine(self, patterns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The map from (x, y, 1) to the outputs under given patterns, ``(cells, outputs, 3)``.
+
+        Returns:
+            The maps, and bounds on the rounding errors of the numbers for x, y and 1, ``(cells, 3)``.
+        """
         cells = len(patterns[0]) if patterns else 1
         points = np.tile(np.eye(3), (cells, 1))
         evaluator = PatternEvaluator(torch.from_numpy(points[:, 2].copy()), [p.repeat(3, axis=0) for p in patterns])
         with torch.no_grad():
             outputs = self.run(evaluator, _rows(points))
         out = [o.values.reshape(cells, 3, -1) if isinstance(o, Rows) else _fixed(o, cells) for o in outputs]
-        return torch.cat(out, 2).transpose(1, 2).numpy()
+        doubts = torch.stack([o.bounds.sum(1) if isinstance(o, Rows) else torch.zeros(3 * cells) for o in outputs]).amax(0)
+        return torch.cat(out, 2).transpose(1, 2).numpy(), doubts.reshape(cells, 3).numpy()
+
+    def same_maps(self, patterns: list[np.ndarray], first: np.ndarray, second: np.ndarray) -> list[bool]:
+        """Whether the maps of pairs of cells are the same, in rational arithmetic; `patterns` are those of all cells."""
+        exact = ExactMaps(self.run)
+        maps = {cell: exact([p[cell] for p in patterns]) for cell in set(first.tolist()) | set(second.tolist())}
+        return [maps[a] == maps[b] for a, b in zip(first.tolist(), second.tolist(), strict=True)]
 
 
 def _fixed(out: Tensor, cells: int) -> Tensor:

@@ -4,7 +4,10 @@ Signs of units at vertices are three bit masks a vertex, positive, negative and 
 cut a piece are the `and` of the masks of its vertices, and a piece that none cuts is done.
 
 A bound is two numbers a row: on the rounding error of the values at the vertex as it is stored, and on what the values change
-between there and the true vertex, whose place along its edge is known up to rounding only. A sign is in doubt within their sum.
+between there and the true vertex, whose place along its edge is known up to rounding only. The edge itself lies beside the
+true one by rounding, too, and what that changes is not followed, as bounds that did piled up until every sign was in doubt. So
+a sign counts as in doubt within the sum of the two times `DOUBT`, which leaves room for lines that meet at an angle of a
+sixteenth.
 """
 
 from typing import Any
@@ -15,6 +18,7 @@ from numba import njit
 # What `refine` ended with: all is done, a sign has to be found out, or room is short for one of these.
 DONE, SIGN, HEAP, VERTICES, TABLE, CELLS, CORNERS = range(7)
 _EPS = 2.0**-52
+DOUBT = 16.0
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -22,6 +26,7 @@ def _set_signs(
     row: np.ndarray, bound: float, pos: np.ndarray, neg: np.ndarray, und: np.ndarray
 ) -> None:  # pragma: no cover - compiled
     """Masks of a row of values that are known up to `bound`."""
+    bound *= DOUBT
     units = row.shape[0]
     for word in range(pos.shape[0]):
         p = n = q = np.uint64(0)
