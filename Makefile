@@ -25,7 +25,7 @@ check: .venv/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/python -m build --no-isolation --outdir build/dist >build/build.log 2>&1 || (cat build/build.log; exit 1)
-	$(BIN)/python -m zipfile -l $$(ls -t build/dist/*.whl | head -1) | grep -q half_moons.toml
+	$(BIN)/python -m zipfile -l $$(ls -t build/dist/*.whl | head -1) | grep -c -E 'half_moons.toml|search_space.toml' | grep -q 2
 
 docs: .venv/.installed-docs  ## build the documentation into docs/_build
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build
@@ -37,6 +37,7 @@ benchmark: .venv/.installed  ## time training, limits and polytopes against PyTo
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.far_field
 	$(BIN)/python -m benchmarks.partition
+	$(BIN)/python -m benchmarks.search
 
 clean:  ## remove the environment and everything built
 	rm -rf .venv build dist results docs/_build

@@ -55,10 +55,11 @@ def sequential(parameters, data):
     optimizer = torch.optim.Adam(network.parameters(), lr=parameters["learning_rate"])
     X, y, X_val, y_val = (torch.tensor(a, dtype=torch.float32) for a in (data.X, data.y, data.X_val, data.y_val))
     training = settings()["training"]
-    loader = DataLoader(TensorDataset(X, y), training["batch_size"], shuffle=True)
+    loader = DataLoader(TensorDataset(X, y), parameters.get("batch_size", training["batch_size"]), shuffle=True)
 
     def loss(X, y):
-        mean = y.mean()
+        # A batch of one class alone would weigh the other by infinity, as the published code does.
+        mean = y.mean().clamp(1 / len(y), 1 - 1 / len(y))
         weight = (1 - mean) / mean if parameters.get("class_weight") == "batch" else torch.tensor(1.0)
         return nn.functional.binary_cross_entropy_with_logits(network(X)[:, 0], y, pos_weight=weight)
 

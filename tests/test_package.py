@@ -15,10 +15,13 @@ SOURCE = ROOT / "src" / "knowlimits"
 # From the bottom to the top; a module imports from its own layer or from below.
 LAYERS = (
     "progress",
+    "workers",
+    "metrics",
     "networks",
     "adapt",
     "scores",
     "models",
+    "tuning",
     "io",
     "piecewise",
     "farfield",

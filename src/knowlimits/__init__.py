@@ -22,6 +22,7 @@ _HOMES = {
     "Plane": "knowlimits.piecewise",
     "PlattScaled": "knowlimits.models",
     "Regions": "knowlimits.piecewise",
+    "SearchResult": "knowlimits.tuning",
     "Stack": "knowlimits.networks",
     "UnsupportedOperation": "knowlimits.piecewise",
     "breakpoints": "knowlimits.piecewise",
@@ -34,6 +35,7 @@ _HOMES = {
     "plots": "knowlimits.plots",
     "save": "knowlimits.io",
     "scores": "knowlimits.scores",
+    "search": "knowlimits.tuning",
 }
 
 __all__ = list(_HOMES)
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from knowlimits.networks import Stack
     from knowlimits.networks.masks import dropout_members
     from knowlimits.piecewise import Breakpoints, Partition, Plane, Regions, UnsupportedOperation, breakpoints, partition
+    from knowlimits.tuning import SearchResult, search
 
 
 def __getattr__(name: str) -> Any:

@@ -37,6 +37,8 @@ def reproduce(
     seeds: int = 20,
     individual: bool = False,
     device: str = "cpu",
+    hyperparameters: Path | None = None,
+    dask: str | None = None,
 ) -> None:
     """Rebuild the paper's half-moons experiments: figures, tables and a summary.
 
@@ -52,6 +54,10 @@ def reproduce(
         Write every map alone as well.
     device
         Torch device to train on, such as cpu or cuda.
+    hyperparameters
+        Folder of `knowlimits search`, whose best parameters to use in place of the published ones.
+    dask
+        Train on the workers of a Dask cluster: the address of its scheduler, or local for a process on each core.
     """
     names = [_model_name(name) for name in models] or list(MODELS)
     if seeds < 1:
@@ -64,9 +70,115 @@ def reproduce(
     from knowlimits.experiments.reproduce import table_markdown
 
     _check_device(device)
-    rows = run(out, names, seeds, individual, device)
+    parameters = None
+    if hyperparameters is not None:
+        from knowlimits.experiments.search import read_hyperparameters
+
+        try:
+            parameters = read_hyperparameters(hyperparameters)
+        except (ValueError, OSError) as error:
+            raise UsageError(f"--hyperparameters: {error}") from None
+    try:
+        rows = run(out, names, seeds, individual, device, True, parameters, dask)
+    except (ImportError, ConnectionError) as error:
+        raise UsageError(f"--dask: {error}") from None
     print(table_markdown(rows))
     print(f"\nFigures, tables and their explanation: {out / 'summary.md'}")
+
+
+@app.command
+def search(
+    *,
+    out: Path = Path("search"),
+    models: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    trials: int | None = None,
+    repeats: int = 5,
+    objective: str = "auc",
+    sampler: str = "random",
+    seed: int = 0,
+    space: Path | None = None,
+    data: Path | None = None,
+    target: str | None = None,
+    storage: str | None = None,
+    study: str = "knowlimits",
+    dask: str | None = None,
+    device: str = "cpu",
+) -> None:
+    """Search for hyperparameters, hundreds of networks at once; the same command again goes on where it stopped.
+
+    Parameters
+    ----------
+    out
+        Folder for the results.
+    models
+        Models by their published names: NN, MCDropout, BBB. NN's winner serves the others.
+    trials
+        Trials of each model; without it the paper's 200, 100 and 250.
+    repeats
+        How many times each trial is trained, on splits of its own.
+    objective
+        auc, log_loss or accuracy on held-out data; or published, the AUC on the training data.
+    sampler
+        random as in the paper, or tpe.
+    seed
+        Fixes the whole search.
+    space
+        TOML file with a table for each model, in place of the paper's search space.
+    data
+        CSV file in place of the half-moons; features are standardised.
+    target
+        Column of the labels in it.
+    storage
+        Where trials are kept: a journal file, sqlite:///FILE or postgresql://USER@HOST/DATABASE; a journal in the folder
+        without it.
+    study
+        Beginning of the studies' names there.
+    dask
+        Train on the workers of a Dask cluster: the address of its scheduler, or local for a process on each core.
+    device
+        Torch device to train on, such as cpu or cuda.
+    """
+    if (data is None) != (target is None):
+        raise UsageError("--data and --target must be given together. Got only one of them.")
+    for option, value in (("--trials", trials), ("--repeats", repeats)):
+        if value is not None and value < 1:
+            raise UsageError(f"{option} must be at least 1. Got {value} instead.")
+    _check_writable(out)
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from knowlimits.experiments.search import FOLLOWERS, run, spaces
+    from knowlimits.tuning import StudyInUse
+
+    _check_device(device)
+    try:
+        names = [_model_name(name) for name in models] or list(spaces(space))
+        for name in names:
+            if name in FOLLOWERS and name not in spaces(space):
+                raise UsageError(f"--models: {name} has no search of its own, as it takes the winner of {FOLLOWERS[name]}.")
+        found = run(
+            out,
+            names,
+            trials=trials,
+            repeats=repeats,
+            storage=storage,
+            study=study,
+            dask=dask,
+            sampler=sampler,
+            objective=objective,
+            space=space,
+            data=None if data is None or target is None else (data, target),
+            seed=seed,
+            device=device,
+        )
+    except (ValueError, TypeError, OSError, ImportError, StudyInUse) as error:
+        raise UsageError(str(error)) from None
+    for one in found:
+        trials_ = one.result.trials
+        failed = sum(trial.failure is not None for trial in trials_)
+        best = f"best {objective} {one.result.best.value:.4f}" if one.result.ranked else "none succeeded"
+        print(f"{one.model}: {len(trials_)} trials, {failed} failed, {best}")
+    print(f"\nParameters, figures and their explanation: {out / 'summary.md'}")
 
 
 @app.command

@@ -1,5 +1,6 @@
 """Fitted classifiers as files: safetensors with a JSON header, never pickle."""
 
+import csv
 import inspect
 import json
 import os
@@ -106,6 +107,55 @@ def load(path: str | os.PathLike, device: str = "cpu") -> Any:
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} has a damaged header: {error!r}") from None
     return model
+
+
+def read_table(path: str | os.PathLike, target: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Read a CSV file of numbers with a line of names on top.
+
+    Args:
+        path: the file.
+        target: the column of labels, numbers or text.
+
+    Returns:
+        Features ``(n, d)``, labels ``(n,)`` and the names of the features.
+
+    Raises:
+        ValueError: if it is no such table; the text says where and why.
+        OSError: if it cannot be read.
+    """
+    path = Path(path)
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is not a CSV file in UTF-8: {error}.") from None
+    rows = [row for row in rows if row]
+    if len(rows) < 2:
+        raise ValueError(f"{path} must have a line of names and rows below it. Got {len(rows)} lines.")
+    names = [name.strip() for name in rows[0]]
+    if names.count(target) != 1:
+        raise ValueError(f"{path} must have one column {target!r}. Got {', '.join(names)}.")
+    at = names.index(target)
+    features = names[:at] + names[at + 1 :]
+    labels, values = [], np.empty((len(rows) - 1, len(features)))
+    for number, row in enumerate(rows[1:], 2):
+        if len(row) != len(names):
+            raise ValueError(f"{path}, row {number}, must have {len(names)} entries. Got {len(row)}.")
+        labels.append(row[at].strip())
+        for name, entry, k in zip(features, row[:at] + row[at + 1 :], range(len(features)), strict=True):
+            try:
+                values[number - 2, k] = float(entry)
+            except ValueError:
+                what = "nothing" if not entry.strip() else repr(entry)
+                raise ValueError(f"{path}, row {number}, column {name!r}, must be a number. Got {what}.") from None
+    if not np.isfinite(values).all():
+        row, k = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(f"{path}, row {row + 2}, column {features[k]!r}, must be finite. Got {values[row, k]}.")
+    if "" in labels:
+        raise ValueError(f"{path}, row {labels.index('') + 2}, column {target!r}, must have a label. Got nothing.")
+    try:
+        return values, np.array([int(label) for label in labels]), features
+    except ValueError:
+        return values, np.array(labels), features
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,8 @@
 """Every figure, each a function from results to matplotlib axes."""
 
+import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,13 +12,16 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from knowlimits import scores
 from knowlimits.experiments.clusters import BOX, Clusters
 from knowlimits.experiments.far_away import Profile
 from knowlimits.experiments.half_moons import Map
 from knowlimits.farfield import horizon
+from knowlimits.io import write_atomically
 from knowlimits.piecewise import Partition, Regions, partition
+from knowlimits.tuning import SearchResult
 
 #: Names of scores as axes show them.
 TITLES = {
@@ -170,6 +175,64 @@ def profiles(results: Sequence[Profile]) -> Figure:
     bar = figure.colorbar(compass, ax=axes.ravel().tolist(), pad=0.01, fraction=0.015, ticks=[0, 90, 180, 270, 360])
     bar.set_label("direction of the ray (degrees)", fontsize=8)
     bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure to a file, .png, .pdf or .svg, and close it."""
+    buffer = io.BytesIO()
+    kind = path.suffix.lstrip(".").lower() or "png"
+    # Without a date or a version in the file, the same figure is the same bytes.
+    figure.savefig(buffer, format=kind, dpi=150, metadata={"Software": None} if kind == "png" else None)
+    plt.close(figure)
+    write_atomically(path, buffer.getvalue())
+
+
+def search(model: str, result: SearchResult, importances: dict[str, float]) -> Figure:
+    """A search: the value of each trial against every parameter, the most important first.
+
+    Args:
+        model: its name, for the title.
+        result: the search.
+        importances: shares of the parameters in the variance of the values, or empty.
+    """
+    names = [*importances, *(name for name in result.space.drawn if name not in importances)]
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(2.8 * columns, 2.3 * rows), squeeze=False, layout="constrained")
+    ranked = result.ranked
+    values = np.array([trial.value for trial in ranked])
+    # A few trials that went astray would press all others against the frame.
+    least, few, most, greatest = np.quantile(values, [0, 0.1, 0.9, 1])
+    low, high = max(least, few - 2 * (greatest - few)), min(greatest, most + 2 * (most - least))
+    # Beside one another, evenly, so that trials of one choice do not hide each other.
+    aside = (np.arange(len(ranked)) * 0.618 % 1 - 0.5) * 0.5
+    for ax in axes.flat[len(names) :]:
+        ax.set_visible(False)
+    for name, ax in zip(names, axes.flat, strict=False):
+        drawn = result.space.drawn[name]
+        at = [trial.drawn[name] for trial in ranked]
+        if isinstance(drawn, CategoricalDistribution):
+            choices = list(drawn.choices)
+            x = np.array([choices.index(value) for value in at]) + aside
+            labels = [f"{c:.3g}" if isinstance(c, float) else str(c) for c in choices]
+            ax.set_xticks(range(len(choices)), labels, rotation=90 if len(choices) > 4 else 0)
+        else:
+            x = np.array(at, dtype=float)
+            if isinstance(drawn, IntDistribution) and drawn.high - drawn.low < 10:
+                x = x + aside
+                ax.set_xticks(range(drawn.low, drawn.high + 1))
+            if getattr(drawn, "log", False):
+                ax.set_xscale("log")
+        ax.plot(x, np.clip(values, low, high), "o", markersize=3, color=_CLASSES[1][0], alpha=0.45, markeredgewidth=0)
+        ax.plot(x[:1], values[:1], "*", markersize=11, color=_CLASSES[0][0], markeredgecolor="black", markeredgewidth=0.5)
+        ax.set_title(f"{name}, {importances[name]:.0%}" if name in importances else name, fontsize=9)
+        ax.tick_params(labelsize=7)
+    for row in axes:
+        row[0].set_ylabel(result.objective.replace("_", " "), fontsize=9)
+    failed = len(result.trials) - len(ranked)
+    title = f"{model}: {len(ranked)} trials" + (f", {failed} more failed" if failed else "") + "; the star is the best"
+    figure.suptitle(title + ("; with the shares in the variance" if importances else ""), fontsize=10)
     return figure
 
 

@@ -5,8 +5,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(text: str, total: int, show: bool = True) -> Iterator[Callable[[int], None] | None]:
-    """Show a bar on standard error and yield a function that advances it, or None where `show` is false."""
+def progress_bar(text: str, total: int, show: bool = True) -> Iterator[Callable[..., None] | None]:
+    """Show a bar on standard error and yield a function that advances it, or None where `show` is false.
+
+    The function takes how far, and if need be a new text.
+    """
     if not show:
         yield None
         return
@@ -31,7 +34,7 @@ def progress_bar(text: str, total: int, show: bool = True) -> Iterator[Callable[
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(text, total=total)
-        yield lambda advance: bar.advance(task, advance)
+        yield lambda advance, text=None: bar.update(task, advance=advance, description=text)
 
 
 @contextmanager

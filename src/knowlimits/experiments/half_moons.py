@@ -83,18 +83,38 @@ def draw_data(seed: int) -> Data:
     return Data(X[:n], y[:n], X[n:], y[n:], X_test, y_test)
 
 
-def build(name: str, seed: int, device: str = "cpu") -> StackClassifier:
-    """An unfitted model with its published hyperparameters."""
+def build(name: str, seed: int, device: str = "cpu", parameters: dict[str, Any] | None = None) -> StackClassifier:
+    """An unfitted model with its published hyperparameters, or with others in their place."""
     model = settings()["models"][name]
-    parameters = {**settings()["training"], **model.get("parameters", {})}
-    return getattr(models, model["class"])(**parameters, random_state=seed, device=device)
+    published = model.get("parameters", {})
+    if parameters is not None:
+        # How many members an ensemble has is no hyperparameter that was searched for.
+        parameters = {**{key: value for key, value in published.items() if key == "members"}, **parameters}
+    chosen = {**settings()["training"], **(published if parameters is None else parameters)}
+    return getattr(models, model["class"])(**chosen, random_state=seed, device=device)
 
 
 def train_models(
-    names: Sequence[str], data: Sequence[Data], device: str = "cpu", verbose: bool = False
+    names: Sequence[str],
+    data: Sequence[Data],
+    device: str = "cpu",
+    verbose: bool = False,
+    parameters: dict[str, dict[str, Any]] | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> list[list[StackClassifier]]:
-    """Every model on every draw of the data, trained together; ``result[i][j]`` is model `i` on draw `j`."""
-    fitted = [[build(name, seed, device) for seed in range(len(data))] for name in names]
+    """Every model on every draw of the data, trained together; ``result[i][j]`` is model `i` on draw `j`.
+
+    Args:
+        names: of the models.
+        data: the draws.
+        device: torch device to train on.
+        verbose: show progress.
+        parameters: of some models, in place of the published ones.
+        seeds: one for each draw; 0, 1 and so on without them.
+    """
+    chosen = parameters or {}
+    numbers = range(len(data)) if seeds is None else seeds
+    fitted = [[build(name, seed, device, chosen.get(name)) for seed in numbers] for name in names]
     tasks = [(model, d.X, d.y, d.X_val, d.y_val) for row in fitted for model, d in zip(row, data, strict=True)]
     fit_together(tasks, verbose=verbose)
     return fitted

@@ -31,10 +31,7 @@ def draw_regions(path: Path, model: Any, cells: Partition, box: tuple[float, flo
     plots.edges(ax, cells, extent, linewidth=0.3)
     figure.colorbar(image, ax=ax).set_label(plots.TITLES["entropy"])
     ax.set_title(f"{len(cells):,} cells, {int((~cells.bounded).sum()):,} unbounded", fontsize=10)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix.lstrip(".") or "png", dpi=150)
-    plots.plt.close(figure)
-    write_atomically(path, buffer.getvalue())
+    plots.save(figure, path)
 
 
 def _middle(cells: Partition) -> tuple[float, float, float, float]:

@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -28,9 +29,11 @@ from knowlimits.experiments.far_away import (
     follow_rays,
     measure_limits,
 )
-from knowlimits.experiments.half_moons import METRICS, Map, draw_data, maps, measure, model_names, settings, train_models
+from knowlimits.experiments.half_moons import METRICS, Data, Map, draw_data, maps, measure, model_names, settings, train_models
 from knowlimits.io import write_atomically
+from knowlimits.models import StackClassifier
 from knowlimits.progress import progress_bar
+from knowlimits.workers import workers
 
 #: Columns of the table as people read them.
 HEADINGS = {
@@ -61,6 +64,8 @@ def reproduce(
     individual: bool = False,
     device: str = "cpu",
     verbose: bool = True,
+    hyperparameters: dict[str, dict[str, Any]] | None = None,
+    dask: str | None = None,
 ) -> list[Row]:
     """Rebuild the half-moons experiments in a folder.
 
@@ -73,6 +78,8 @@ def reproduce(
         individual: write every map alone as well.
         device: torch device to train on.
         verbose: show progress.
+        hyperparameters: of some models, in place of the published ones.
+        dask: ``"local"`` or the address of a Dask scheduler, to train the repetitions on its workers.
 
     Returns:
         The table.
@@ -95,11 +102,12 @@ def reproduce(
             "matplotlib": matplotlib.__version__,
         },
         "settings": settings(),
+        "hyperparameters": hyperparameters,
     }
     write_atomically(out / "config.json", (json.dumps(config, indent=2) + "\n").encode())
 
     data = [draw_data(seed) for seed in range(seeds)]
-    fitted = train_models(names, data, device, verbose)
+    fitted = _trained(names, data, device, verbose, hyperparameters, dask)
     rows = []
     for name, repetitions in zip(names, fitted, strict=True):
         values = [measure(model, d) for model, d in zip(repetitions, data, strict=True)]
@@ -126,16 +134,16 @@ def reproduce(
     limits = [_mean_limits([one for one in limits if one.model == name]) for name in names]
     write_atomically(out / "tables" / "far_away.csv", _limits_csv(limits).encode())
     profiles = [follow_rays(name, repetitions[0], data[0]) for name, repetitions in zip(names, fitted, strict=True)]
-    _save_figure(plots.profiles(profiles), out / "figures" / "rays.png")
+    plots.save(plots.profiles(profiles), out / "figures" / "rays.png")
     draws = min(seeds, _FEW_DRAWS)
     polytopes = _polytopes(names, fitted, draws, verbose)
     write_atomically(out / "tables" / "polytopes.csv", _polytopes_csv(polytopes).encode())
     with progress_bar("polytope figures", 2, verbose) as advance:
-        _save_figure(plots.clusters(figure_one()), out / "figures" / "clusters.png")
+        plots.save(plots.clusters(figure_one()), out / "figures" / "clusters.png")
         if advance:
             advance(1)
         first = [repetitions[0] for repetitions in fitted]
-        _save_figure(plots.horizons(names, first, data[0].X, data[0].y), out / "figures" / "horizons.png")
+        plots.save(plots.horizons(names, first, data[0].X, data[0].y), out / "figures" / "horizons.png")
         if advance:
             advance(1)
     write_atomically(out / "summary.md", _summary(rows, results, limits, polytopes, [], seeds, draws, individual).encode())
@@ -146,6 +154,34 @@ def reproduce(
         out / "summary.md", _summary(rows, results, limits, polytopes, departures, seeds, draws, individual).encode()
     )
     return rows
+
+
+def _trained(
+    names: Sequence[str],
+    data: Sequence[Data],
+    device: str,
+    verbose: bool,
+    hyperparameters: dict[str, dict[str, Any]] | None,
+    dask: str | None,
+) -> list[list[StackClassifier]]:
+    """Every model on every draw; with Dask, one part of the draws for each worker."""
+    if dask is None:
+        return train_models(names, data, device, verbose, hyperparameters)
+    with workers(dask) as crew, progress_bar(f"training {len(data)} repetitions", len(data), verbose) as advance:
+        size = -(-len(data) // crew.count)
+        seeds = range(len(data))
+        parts = [seeds[k : k + size] for k in range(0, len(data), size)]
+        futures = [
+            crew.submit(train_models, names, [data[s] for s in part], device, False, hyperparameters, list(part))
+            for part in parts
+        ]
+        trained: list[list[StackClassifier]] = [[] for _ in names]
+        for part, future in zip(parts, futures, strict=True):
+            for row, new in zip(trained, future.result(), strict=True):
+                row += new
+            if advance:
+                advance(len(part))
+    return trained
 
 
 def _polytopes(names: Sequence[str], fitted: Sequence[Sequence], draws: int, verbose: bool) -> list[Polytopes]:
@@ -185,7 +221,7 @@ def _figures(folder: Path, results: Sequence[Map], X: np.ndarray, y: np.ndarray,
     with progress_bar("figures", total, verbose) as advance:
 
         def finish(figure: Figure, name: str) -> None:
-            _save_figure(figure, folder / f"{name}.png")
+            plots.save(figure, folder / f"{name}.png")
             if advance:
                 advance(1)
 
@@ -199,14 +235,6 @@ def _figures(folder: Path, results: Sequence[Map], X: np.ndarray, y: np.ndarray,
                 alike = [r for r in results if r.score == result.score]
                 norm = plots.gradient_norm(alike) if gradients else plots.score_norm(alike)
                 finish(plots.single(result, X, y, norm, gradients), f"{result.model}-{result.score}-{name}")
-
-
-def _save_figure(figure: Figure, path: Path) -> None:
-    buffer = io.BytesIO()
-    # Without a date or a version in the file, the same figure is the same bytes.
-    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
-    plots.plt.close(figure)
-    write_atomically(path, buffer.getvalue())
 
 
 def _table_csv(rows: Sequence[Row]) -> str:

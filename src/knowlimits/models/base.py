@@ -221,7 +221,18 @@ def fit_together(tasks: Sequence[Sequence[Any]], verbose: bool | None = None) ->
     Args:
         tasks: one ``(classifier, X, y)`` or ``(classifier, X, y, X_val, y_val)`` each.
         verbose: show a progress bar; by default if any of the classifiers is verbose.
+
+    Raises:
+        FloatingPointError: if training of one diverges; the others are fitted all the same.
     """
+    for error in fit_each(tasks, verbose):
+        if error is not None:
+            raise error
+
+
+def fit_each(tasks: Sequence[Sequence[Any]], verbose: bool | None = None) -> list[FloatingPointError | None]:
+    """`fit_together` that returns, for each task, the error of a training that diverged, or None."""
+    errors: list[FloatingPointError | None] = [None] * len(tasks)
     prepared = []
     groups = defaultdict(list)
     for classifier, *data in tasks:
@@ -242,5 +253,10 @@ def fit_together(tasks: Sequence[Sequence[Any]], verbose: bool | None = None) ->
             X = np.concatenate([prepared[i][1].X for i in indices]) if len(indices) > 1 else prepared[indices[0]][1].X
             y = np.concatenate([prepared[i][1].y for i in indices])
             trained = iter(train(shifted, X, y, classes, device, progress))
-            for classifier, task, members in (prepared[i] for i in indices):
-                classifier._finish(task, members, [next(trained) for _ in members])
+            for i in indices:
+                classifier, task, members = prepared[i]
+                try:
+                    classifier._finish(task, members, [next(trained) for _ in members])
+                except FloatingPointError as error:
+                    errors[i] = error
+    return errors
