@@ -8,7 +8,7 @@ import pytest
 
 import knowlimits as kl
 from knowlimits import cli
-from knowlimits.experiments import clusters, far_away, half_moons
+from knowlimits.experiments import clusters, far_away, half_moons, reproduce
 
 
 def run(*arguments):
@@ -81,6 +81,83 @@ def test_mistakes_get_one_line_and_status_2(arguments, message, tmp_path):
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_search_through_the_command_line(tmp_path):
+    space = tmp_path / "space.toml"
+    space.write_text("""
+[NN]
+trials = 5
+layers = { low = 1, high = 2 }
+width = [4, 6]
+learning_rate = { low = 0.001, high = 0.1, log = true }
+epochs = 2
+""")
+    out = tmp_path / "out"
+    arguments = ["search", "--space", space, "--repeats", "2", "--out", out]
+    first = run(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert "NN: 5 trials, 0 failed, best auc" in first.stdout
+    best = json.loads((out / "NN.json").read_text())
+    assert len(best) == 5
+    assert all(set(b["hyperparameters"]) == {"hidden_sizes", "lr", "epochs"} for b in best.values())
+    assert (out / "figures" / "NN.png").read_bytes().startswith(b"\x89PNG")
+    with (out / "tables" / "NN.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert max(float(row["value"]) for row in rows) == max(b["score"] for b in best.values())
+    summary = (out / "summary.md").read_text()
+    assert "| NN | ours |" in summary
+    assert "| NN | published |" in summary
+    files = {p: p.read_bytes() for p in out.rglob("*") if p.is_file() and p.suffix != ".journal"}
+    assert run(*arguments).returncode == 0
+    assert files == {p: p.read_bytes() for p in files}
+    assert "other settings of data, seed" in run(*arguments, "--seed", "1").stderr
+
+    reproduced = run("reproduce", "--models", "nn", "--seeds", "2", "--hyperparameters", out, "--out", tmp_path / "r")
+    assert reproduced.returncode == 0, reproduced.stderr
+    used = json.loads((tmp_path / "r" / "config.json").read_text())["hyperparameters"]["NN"]
+    assert used["hidden_sizes"] == max(best.values(), key=lambda b: b["score"])["hyperparameters"]["hidden_sizes"]
+
+
+def test_search_on_a_file_of_a_persons_own(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{x:.3f},{1000 * z:.1f},{'yes' if x + z > 0 else 'no'}" for x, z in rng.normal(size=(80, 2))]
+    (tmp_path / "data.csv").write_text("\n".join(["x,z,label", *rows]))
+    data = ["--data", tmp_path / "data.csv", "--target", "label"]
+    result = run("search", "--models", "nn", "--trials", "3", "--repeats", "1", "--out", tmp_path / "out", *data)
+    assert result.returncode == 0, result.stderr
+    assert "published" not in (tmp_path / "out" / "summary.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--models", "PlattScalingNN"], "it takes the winner of NN"),
+        (["--trials", "0"], "--trials must be at least 1"),
+        (["--data", "x.csv"], "--data and --target must be given together"),
+        (["--data", "x.csv", "--target", "y"], "x.csv"),
+        (["--space", "none.toml"], "none.toml"),
+        (["--objective", "f1"], "objective must be one of"),
+        (["--storage", "mysql://a/b"], "storage must be"),
+        (["--dask", "tcp://127.0.0.1:9"], "no Dask scheduler answers"),
+    ],
+)
+def test_mistakes_of_a_search_get_one_line_and_status_2(arguments, message, tmp_path):
+    result = run("search", "--out", tmp_path, *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len([line for line in result.stderr.strip().splitlines() if line.startswith("knowlimits:")]) == 1
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.filterwarnings("default")
+def test_repetitions_train_on_dask_workers_as_they_do_here():
+    data = [half_moons.draw_data(seed) for seed in range(3)]
+    here = half_moons.train_models(["NN", "BBB"], data)
+    there = reproduce._trained(["NN", "BBB"], data, "cpu", False, None, "local")
+    for row, other in zip(here, there, strict=True):
+        for model, twin, d in zip(row, other, data, strict=True):
+            np.testing.assert_allclose(model.predict_proba(d.X), twin.predict_proba(d.X), atol=1e-3)
 
 
 def test_regions_counts_draws_and_writes_a_table(tmp_path):

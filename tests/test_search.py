@@ -9,9 +9,11 @@ import sys
 import threading
 import time
 
+import joblib
 import numpy as np
 import optuna
 import pytest
+import torch
 from sklearn.datasets import load_wine, make_moons
 from sklearn.metrics import roc_auc_score
 
@@ -58,8 +60,14 @@ def test_a_seed_fixes_the_search_whatever_the_batches():
     close(small(batch=1), small(batch=6))
     assert values(small()) == values(small())
     assert [t.parameters for t in small(seed=1).trials] != [t.parameters for t in small().trials]
-    tpe = [small(sampler="tpe", trials=14, batch=2) for _ in range(2)]
-    assert values(tpe[0]) == values(tpe[1])
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_samplers_that_learn_repeat_too(sampler):
+    first, second = (small(sampler=sampler, trials=14, batch=2) for _ in range(2))
+    assert values(first) == values(second)
+    # After ten draws at random they go where it was good.
+    assert values(first) != values(small(trials=14, batch=2))
 
 
 def test_draws_lie_in_the_published_space():
@@ -340,6 +348,9 @@ def test_workers_of_a_dask_cluster_one_of_which_is_killed():
         )
         assert not timer.is_alive(), "the search was over before a worker was killed"
         close(result, expected)
+        network = kl.Stack([torch.randn(1, 6, 2), torch.randn(1, 1, 6)], [torch.randn(1, 6), torch.randn(1, 1)])
+        with Client(cluster), joblib.parallel_config(backend="dask"):
+            assert len(kl.partition(network, jobs=2)) == len(kl.partition(network))
         with workers(cluster.scheduler_address) as crew:
             assert crew.submit(sum, crew.share([1, 2])).result() == 3
 
@@ -358,7 +369,7 @@ def test_no_cluster_is_a_clear_error():
         ({"trials": 0}, "trials must be a whole number of at least 1. Got 0"),
         ({"repeats": 1.5}, "repeats must be a whole number"),
         ({"objective": "f1"}, "objective must be one of auc, log_loss, accuracy, published. Got 'f1'"),
-        ({"sampler": "grid"}, "sampler must be one of random, tpe"),
+        ({"sampler": "grid"}, "sampler must be one of random, tpe, gp"),
         ({"storage": "mysql://host/db"}, "storage must be the path of a journal file"),
         ({"storage": "sqlite://memory"}, "storage must be the path of a journal file"),
     ],

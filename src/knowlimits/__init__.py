@@ -23,6 +23,7 @@ _HOMES = {
     "PlattScaled": "knowlimits.models",
     "Regions": "knowlimits.piecewise",
     "SearchResult": "knowlimits.tuning",
+    "StudyInUse": "knowlimits.tuning",
     "Stack": "knowlimits.networks",
     "UnsupportedOperation": "knowlimits.piecewise",
     "breakpoints": "knowlimits.piecewise",
@@ -31,6 +32,7 @@ _HOMES = {
     "fit_together": "knowlimits.models",
     "horizon": "knowlimits.farfield",
     "load": "knowlimits.io",
+    "metrics": "knowlimits.metrics",
     "partition": "knowlimits.piecewise",
     "plots": "knowlimits.plots",
     "save": "knowlimits.io",
@@ -41,7 +43,7 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 if TYPE_CHECKING:
-    from knowlimits import plots, scores
+    from knowlimits import metrics, plots, scores
     from knowlimits.farfield import FarField, Horizon, far_field, horizon
     from knowlimits.io import load, save
     from knowlimits.models import (
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
     from knowlimits.networks import Stack
     from knowlimits.networks.masks import dropout_members
     from knowlimits.piecewise import Breakpoints, Partition, Plane, Regions, UnsupportedOperation, breakpoints, partition
-    from knowlimits.tuning import SearchResult, search
+    from knowlimits.tuning import SearchResult, StudyInUse, search
 
 
 def __getattr__(name: str) -> Any:

@@ -119,7 +119,7 @@ def search(
     objective
         auc, log_loss or accuracy on held-out data; or published, the AUC on the training data.
     sampler
-        random as in the paper, or tpe.
+        random as in the paper, tpe, or gp.
     seed
         Fixes the whole search.
     space

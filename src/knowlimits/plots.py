@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +12,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from knowlimits import scores
 from knowlimits.experiments.clusters import BOX, Clusters
@@ -21,7 +20,10 @@ from knowlimits.experiments.half_moons import Map
 from knowlimits.farfield import horizon
 from knowlimits.io import write_atomically
 from knowlimits.piecewise import Partition, Regions, partition
-from knowlimits.tuning import SearchResult
+
+if TYPE_CHECKING:
+    # Optuna takes longer to load than all else here, and one figure needs it.
+    from knowlimits.tuning import SearchResult
 
 #: Names of scores as axes show them.
 TITLES = {
@@ -188,7 +190,7 @@ def save(figure: Figure, path: Path) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def search(model: str, result: SearchResult, importances: dict[str, float]) -> Figure:
+def search(model: str, result: "SearchResult", importances: dict[str, float]) -> Figure:
     """A search: the value of each trial against every parameter, the most important first.
 
     Args:
@@ -196,6 +198,8 @@ def search(model: str, result: SearchResult, importances: dict[str, float]) -> F
         result: the search.
         importances: shares of the parameters in the variance of the values, or empty.
     """
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
     names = [*importances, *(name for name in result.space.drawn if name not in importances)]
     columns = min(4, len(names))
     rows = -(-len(names) // columns)

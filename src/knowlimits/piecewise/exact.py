@@ -179,8 +179,7 @@ class _Sparse:
     """A matrix of integers, of which only those that are not zero are kept, as a convolution has few."""
 
     def __init__(self, inputs: np.ndarray, outputs: np.ndarray, numbers: np.ndarray, width: int):
-        self.inputs, self.numbers, self.width = inputs, numbers, width
-        self.met, self.begins = np.unique(outputs, return_index=True)
+        self.inputs, self.outputs, self.numbers, self.width = inputs, outputs, numbers, width
 
     @classmethod
     def of(cls, matrix: np.ndarray) -> "tuple[_Sparse, int]":
@@ -192,8 +191,12 @@ class _Sparse:
     def times(self, vector: np.ndarray) -> np.ndarray:
         """The product of a vector of integers and the matrix."""
         result = np.zeros(self.width, dtype=object)
-        if len(self.met):
-            result[self.met] = np.add.reduceat(vector[self.inputs] * self.numbers, self.begins)
+        # Half of what comes out of a ReLU is zero.
+        kept = np.flatnonzero((vector != 0)[self.inputs])
+        if len(kept):
+            outputs = self.outputs[kept]
+            begins = np.flatnonzero(np.append(True, outputs[1:] != outputs[:-1]))
+            result[outputs[begins]] = np.add.reduceat(vector[self.inputs[kept]] * self.numbers[kept], begins)
         return result
 
 

@@ -6,8 +6,8 @@ cut a piece are the `and` of the masks of its vertices, and a piece that none cu
 A bound is two numbers a row: on the rounding error of the values at the vertex as it is stored, and on what the values change
 between there and the true vertex, whose place along its edge is known up to rounding only. The edge itself lies beside the
 true one by rounding, too, and what that changes is not followed, as bounds that did piled up until every sign was in doubt. So
-a sign counts as in doubt within the sum of the two times `DOUBT`, which leaves room for lines that meet at an angle of a
-sixteenth.
+a sign counts as in doubt within the sum of the two times `DOUBT`, which leaves room for lines that meet at an angle of an
+eighth.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from numba import njit
 # What `refine` ended with: all is done, a sign has to be found out, or room is short for one of these.
 DONE, SIGN, HEAP, VERTICES, TABLE, CELLS, CORNERS = range(7)
 _EPS = 2.0**-52
-DOUBT = 16.0
+DOUBT = 8.0
 
 
 @njit(cache=True, error_model="numpy", inline="always")
