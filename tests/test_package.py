@@ -25,6 +25,8 @@ LAYERS = (
     "io",
     "piecewise",
     "farfield",
+    "ood",
+    "detectors",
     "testing",
     "experiments",
     "plots",

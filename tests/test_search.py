@@ -18,7 +18,7 @@ from sklearn.datasets import load_wine, make_moons
 from sklearn.metrics import roc_auc_score
 
 import knowlimits as kl
-from knowlimits import metrics, plots
+from knowlimits import plots
 from knowlimits.experiments.search import read_hyperparameters, spaces
 from knowlimits.io import read_table
 from knowlimits.tuning import Space, StudyInUse
@@ -137,17 +137,6 @@ def test_more_than_two_classes_and_labels_that_are_words():
     y = data.target_names[data.target]
     result = kl.search(kl.Ensemble(members=2, epochs=3), data.data, y, {"learning_rate": [0.01, 0.02]}, trials=3, repeats=2)
     assert all(0 <= t.value <= 1 for t in result.trials)
-
-
-@pytest.mark.parametrize("n", [1, 7, 40])
-def test_auroc_is_that_of_all_pairs(n):
-    rng = np.random.default_rng(n)
-    a, b = rng.integers(0, 5, n).astype(float), rng.integers(1, 6, 2 * n).astype(float)
-    pairs = (b[:, None] > a) + 0.5 * (b[:, None] == a)
-    assert metrics.auroc(a, b) == pytest.approx(pairs.mean(), abs=1e-15)
-    assert metrics.auroc([1e300], [np.inf]) == 1.0
-    with pytest.raises(ValueError, match="no nan"):
-        metrics.auroc(a, [np.nan])
 
 
 # --- storage ---------------------------------------------------------------------------------------------------------------

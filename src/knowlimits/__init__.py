@@ -27,6 +27,7 @@ _HOMES = {
     "Stack": "knowlimits.networks",
     "UnsupportedOperation": "knowlimits.piecewise",
     "breakpoints": "knowlimits.piecewise",
+    "detectors": "knowlimits.detectors",
     "dropout_members": "knowlimits.networks.masks",
     "far_field": "knowlimits.farfield",
     "fit_together": "knowlimits.models",
@@ -43,7 +44,7 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 if TYPE_CHECKING:
-    from knowlimits import metrics, plots, scores
+    from knowlimits import detectors, metrics, plots, scores
     from knowlimits.farfield import FarField, Horizon, far_field, horizon
     from knowlimits.io import load, save
     from knowlimits.models import (

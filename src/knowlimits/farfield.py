@@ -134,7 +134,7 @@ def far_field(
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1. Got {batch_size} instead.")
     modules = [module.to(device) for module in as_modules(model)]
-    origins, directions = _rays(origins, directions, random_state)
+    origins, directions = as_rays(origins, directions, random_state)
 
     size = batch_size or (4096 if origins.ndim == 2 else 64)
 
@@ -231,10 +231,22 @@ def _leaders_are_clear(rays: Rays, rate: Tensor, n: int) -> Tensor:
     return clear.scatter(-1, leader, True).all(-1)
 
 
-def _rays(origins: Any, directions: Any, random_state: Any) -> tuple[Tensor, Tensor]:
-    origins = _finite("origins", origins)
-    if origins.ndim < 2:
-        raise ValueError(f"origins must have shape (n, features) or more axes. Got {tuple(origins.shape)} instead.")
+def as_points(name: str, value: Any) -> Tensor:
+    """Inputs ``(n, ...)`` in float64.
+
+    Raises:
+        ValueError: if they are not finite or have one axis; `name` is theirs in the message.
+        TypeError: if they are no numbers.
+    """
+    points = _finite(name, value)
+    if points.ndim < 2:
+        raise ValueError(f"{name} must have shape (n, features) or more axes. Got {tuple(points.shape)} instead.")
+    return points
+
+
+def as_rays(origins: Any, directions: Any, random_state: Any = None) -> tuple[Tensor, Tensor]:
+    """Starts and directions of rays, as `far_field` takes them, in float64."""
+    origins = as_points("origins", origins)
     if isinstance(directions, str):
         if directions == "features":
             n, features = len(origins), origins[0].numel()

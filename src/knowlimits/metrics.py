@@ -1,27 +1,114 @@
-"""Metrics that the library needs faster, or in another convention, than `sklearn.metrics` has them."""
+"""How well scores tell out-of-distribution inputs from familiar ones, larger scores meaning less familiar.
+
+All look at the order of scores alone, ties as one step, so that scores may lie in any range, and may be infinite: the limits
+of scores far away are compared with others exactly.
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
 
 
-def auroc(in_scores: np.ndarray, ood_scores: np.ndarray) -> float:
-    """The chance that a score of the second kind is larger than one of the first, ties counting half.
-
-    That is the area under the ROC curve.
+def auroc(in_scores: Any, ood_scores: Any) -> float:
+    """The chance that an out-of-distribution input has the larger score, ties counting half: the area under the ROC curve.
 
     Args:
-        in_scores: of what should have small scores, ``(n,)``.
-        ood_scores: of what should have large ones, ``(m,)``.
+        in_scores: of familiar inputs, ``(n,)``.
+        ood_scores: of out-of-distribution inputs, ``(m,)``.
 
     Raises:
         ValueError: if one of them is empty or has a nan.
     """
-    n, m = len(in_scores), len(ood_scores)
-    together = np.concatenate([in_scores, ood_scores]).astype(np.float64)
-    if not n or not m or np.isnan(together).any():
-        raise ValueError(
-            f"in_scores and ood_scores must have a number each at least, and no nan. Got {n} and {m} numbers, "
-            f"{int(np.isnan(together).sum())} of them nan."
-        )
+    inside, outside = _checked(in_scores, ood_scores)
+    n, m = len(inside), len(outside)
     # The rank sum of Mann and Whitney (1947).
-    return float((rankdata(together)[n:].sum() - m * (m + 1) / 2) / (n * m))
+    return float((rankdata(np.concatenate([inside, outside]))[n:].sum() - m * (m + 1) / 2) / (n * m))
+
+
+def aupr_out(in_scores: Any, ood_scores: Any) -> float:
+    """Average precision of finding the out-of-distribution inputs."""
+    inside, outside = _checked(in_scores, ood_scores)
+    return _average_precision(outside, inside)
+
+
+def aupr_in(in_scores: Any, ood_scores: Any) -> float:
+    """Average precision of finding the familiar inputs."""
+    inside, outside = _checked(in_scores, ood_scores)
+    return _average_precision(-inside, -outside)
+
+
+def fpr_at_95_ood_caught(in_scores: Any, ood_scores: Any) -> float:
+    """The share of familiar inputs that is refused when 95% of the out-of-distribution inputs are caught.
+
+    Out-of-distribution is positive, as in OpenOOD and pytorch-ood; `ood_accepted_at_95_in` is the other convention.
+    """
+    inside, outside = _checked(in_scores, ood_scores)
+    return float((inside >= -threshold(-outside, 0.95)).mean())
+
+
+def ood_accepted_at_95_in(in_scores: Any, ood_scores: Any) -> float:
+    """The share of out-of-distribution inputs that is accepted when 95% of the familiar inputs are.
+
+    Familiar is positive, as in most papers (ODIN, energy); `fpr_at_95_ood_caught` is the other convention.
+    """
+    inside, outside = _checked(in_scores, ood_scores)
+    return float((outside <= threshold(inside, 0.95)).mean())
+
+
+def threshold(in_scores: Any, keep: float = 0.95) -> float:
+    """The smallest of the scores that accepts at least a share `keep` of them: those up to it.
+
+    Raises:
+        ValueError: unless `keep` is above 0 and at most 1.
+    """
+    if not 0 < keep <= 1:
+        raise ValueError(f"keep must be above 0 and at most 1. Got {keep} instead.")
+    (scores,) = _checked(in_scores)
+    # Without the slack, 0.95 of 20 would be 19 and a little.
+    return float(np.sort(scores)[int(np.ceil(keep * len(scores) - 1e-9)) - 1])
+
+
+def bootstrap_interval(
+    metric: Callable[[np.ndarray, np.ndarray], float],
+    in_scores: Any,
+    ood_scores: Any,
+    level: float = 0.95,
+    repeats: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """An interval for a metric: quantiles over samples drawn with replacement (percentile bootstrap).
+
+    Args:
+        metric: one of the functions of this module.
+        in_scores: of familiar inputs, ``(n,)``.
+        ood_scores: of out-of-distribution inputs, ``(m,)``.
+        level: the share of samples inside.
+        repeats: how many samples.
+        seed: of the samples.
+    """
+    inside, outside = _checked(in_scores, ood_scores)
+    rng = np.random.default_rng(seed)
+    values = [metric(rng.choice(inside, len(inside)), rng.choice(outside, len(outside))) for _ in range(repeats)]
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _checked(*scores: Any) -> list[np.ndarray]:
+    arrays = [np.asarray(one, dtype=np.float64) for one in scores]
+    for array in arrays:
+        if array.ndim != 1 or not len(array) or np.isnan(array).any():
+            raise ValueError(
+                "scores must have shape (n,), with a number at least and no nan. "
+                f"Got shape {array.shape} with {int(np.isnan(array).sum())} nan."
+            )
+    return arrays
+
+
+def _average_precision(positive: np.ndarray, negative: np.ndarray) -> float:
+    """The mean over positives of the precision at their score, those with the same score together."""
+    levels, found = np.unique(-positive, return_counts=True)
+    caught = np.cumsum(found)
+    others = np.searchsorted(np.sort(-negative), levels, side="right")
+    return float((found * caught / (caught + others)).sum() / len(positive))

@@ -1,0 +1,1 @@
+"""Out-of-distribution detectors, each with its exact far field."""

@@ -1,0 +1,144 @@
+"""What a detector sees of a model: the features that go into its last layer, and its logits, at points and along rays."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from knowlimits.adapt import as_modules, logits_of
+from knowlimits.farfield import as_points, as_rays
+from knowlimits.networks import Stack
+from knowlimits.piecewise import follow
+
+_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model says at points.
+
+    Attributes:
+        features: of all members side by side, ``(n, features)``.
+        logits: ``(members, n, classes)``.
+    """
+
+    features: np.ndarray
+    logits: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What a model says along rays, far out: ``rate * a + offset``.
+
+    Attributes:
+        rate, offset: of features and logits.
+    """
+
+    rate: Seen
+    offset: Seen
+
+
+class View:
+    """The features and logits of a model.
+
+    Args:
+        model: what `knowlimits.far_field` takes.
+        layer: name of the submodule whose input are the features; the last `torch.nn.Linear` that runs, without it.
+
+    Raises:
+        ValueError: if there is no such submodule.
+    """
+
+    def __init__(self, model: Any, layer: str | None = None):
+        modules = [module.eval() for module in as_modules(model)]
+        self._taps = [_StackTap(m) if isinstance(m, Stack) else _Tap(m, layer) for m in modules]
+
+    def at(self, X: Any) -> Seen:
+        """What the model says at points ``(n, ...)``."""
+        points = as_points("X", X)
+        with torch.no_grad():
+            return _joined([[_Parts.of(tap(part), tap) for tap in self._taps] for part in points.split(_BATCH)])
+
+    def along(self, origins: Any, directions: Any, random_state: Any = None) -> Ahead:
+        """What the model says along rays; `directions` as `knowlimits.far_field` has them."""
+        starts, steps = as_rays(origins, directions, random_state)
+        rates, offsets = [], []
+        with torch.no_grad():
+            for x, d in zip(starts.split(_BATCH), steps.split(_BATCH), strict=True):
+                ends = [(tap, follow(tap, x, d)) for tap in self._taps]
+                rates.append([_Parts.of(end.rate, tap) for tap, end in ends])
+                offsets.append([_Parts.of(end.offset, tap) for tap, end in ends])
+        return Ahead(_joined(rates), _joined(offsets))
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Features and logits of one module at a batch of points."""
+
+    features: Tensor
+    logits: Tensor
+
+    @classmethod
+    def of(cls, together: Tensor, tap: "_Tap | _StackTap") -> "_Parts":
+        features, logits = together.split([together.shape[1] - tap.logits, tap.logits], dim=1)
+        return cls(features, logits.reshape(len(logits), tap.members, -1).transpose(0, 1))
+
+
+def _joined(batches: list[list[_Parts]]) -> Seen:
+    features = torch.cat([torch.cat([part.features for part in parts], 1) for parts in batches])
+    logits = torch.cat([torch.cat([part.logits for part in parts]) for parts in batches], 1)
+    return Seen(features.numpy(), logits.numpy())
+
+
+class _StackTap(nn.Module):
+    """Features and logits of a `Stack` side by side, ``(n, features + members * classes)``."""
+
+    def __init__(self, stack: Stack):
+        super().__init__()
+        self.stack, self.members, self.logits = stack, stack.members, stack.members * stack.classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = x.expand(self.stack.members, -1, -1)
+        layers = list(zip(self.stack.weights, self.stack.biases, strict=True))
+        for weight, bias in layers[:-1]:
+            hidden = torch.baddbmm(bias.unsqueeze(1), hidden, weight.transpose(1, 2)).relu()
+        weight, bias = layers[-1]
+        logits = torch.baddbmm(bias.unsqueeze(1), hidden, weight.transpose(1, 2))
+        if logits.shape[2] == 1:
+            logits = nn.functional.pad(logits, (1, 0))
+        return torch.cat([part.transpose(0, 1).flatten(1) for part in (hidden, logits)], 1)
+
+
+class _Tap(nn.Module):
+    """Features and logits of a module side by side."""
+
+    def __init__(self, module: nn.Module, layer: str | None):
+        super().__init__()
+        self.module, self.members, self.logits = module, 1, 0
+        named = dict(module.named_modules())
+        if layer is not None and layer not in named:
+            raise ValueError(
+                f"layer must be the name of a submodule. Got {layer!r}, there are {', '.join(filter(None, named))}."
+            )
+        self._layers = [named[layer]] if layer is not None else [m for m in named.values() if isinstance(m, nn.Linear)]
+        if not self._layers:
+            raise ValueError("layer must be given for a model without a torch.nn.Linear. Got None instead.")
+
+    def forward(self, x: Tensor) -> Tensor:
+        caught: list[Tensor] = []
+        hooks = [m.register_forward_pre_hook(lambda _, args: caught.append(args[0])) for m in self._layers]
+        try:
+            logits = logits_of(self.module(x), len(x))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if not caught:
+            raise ValueError("layer must be a submodule that runs. Got one that does not.")
+        logits = logits.transpose(0, 1).flatten(1)
+        self.logits = logits.shape[1]
+        return torch.cat([caught[-1].flatten(1), logits], 1)
