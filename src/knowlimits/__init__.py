@@ -15,6 +15,7 @@ _HOMES = {
     "Ensemble": "knowlimits.models",
     "Breakpoints": "knowlimits.piecewise",
     "FarField": "knowlimits.farfield",
+    "Guard": "knowlimits.ood.guard",
     "Horizon": "knowlimits.farfield",
     "MCDropout": "knowlimits.models",
     "NeuralNetwork": "knowlimits.models",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     )
     from knowlimits.networks import Stack
     from knowlimits.networks.masks import dropout_members
+    from knowlimits.ood.guard import Guard
     from knowlimits.piecewise import Breakpoints, Partition, Plane, Regions, UnsupportedOperation, breakpoints, partition
     from knowlimits.tuning import SearchResult, StudyInUse, search
 

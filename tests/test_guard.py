@@ -1,0 +1,163 @@
+"""The guard: uniform far away, bounds that hold, predictions that stay."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_iris, make_moons
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
+from torch import nn
+
+import knowlimits as kl
+
+MOONS, LABELS = make_moons(600, noise=0.125, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return kl.NeuralNetwork(epochs=40, learning_rate=0.01, random_state=0).fit(MOONS, LABELS)
+
+
+@pytest.fixture(scope="module")
+def guard(model):
+    return kl.Guard(model, random_state=0).fit(MOONS)
+
+
+def test_uniform_far_away(guard, model):
+    centre, radius = MOONS.mean(0), np.linalg.norm(MOONS - MOONS.mean(0), axis=1).max()
+    angles = np.linspace(0, 2 * np.pi, 500)
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    for factor in (100, 1e4, 1e8, 1e150, 1e300):
+        probs = guard.predict_proba(centre + factor * radius * directions) if factor < 1e100 else None
+        if probs is not None:
+            np.testing.assert_allclose(probs, 0.5, atol=1e-12)
+        assert (guard.weight(centre + factor * radius * directions) < 1e-12).all()
+    # The model itself is sure there.
+    assert np.median(model.predict_proba(centre + 100 * radius * directions).max(1)) > 0.999
+
+
+def test_the_guard_keeps_predictions_and_the_log_loss(guard, model):
+    fresh, labels = make_moons(4000, noise=0.125, random_state=1)
+    np.testing.assert_array_equal(guard.predict(fresh), model.predict(fresh))
+    probs, own = guard.predict_proba(fresh), model.predict_proba(fresh)
+    np.testing.assert_array_equal(probs.argmax(1), own.argmax(1))
+    np.testing.assert_allclose(probs.sum(1), 1)
+    assert log_loss(labels, probs) < log_loss(labels, own) + 2 * guard.tolerance
+    assert -np.log(guard.weight(MOONS)).mean() == pytest.approx(guard.tolerance, abs=guard.tolerance)
+
+
+def test_looser_tolerance_is_less_sure_outside(model):
+    strict, loose = (kl.Guard(model, tolerance=t, random_state=0).fit(MOONS) for t in (1e-4, 0.1))
+    ring = MOONS.mean(0) + 3 * np.stack([np.cos(np.arange(50)), np.sin(np.arange(50))], axis=1)
+    assert (loose.weight(ring) <= strict.weight(ring)).all()
+
+
+def test_the_ratio_is_that_of_the_densities(guard):
+    z = (MOONS[:50] - guard._mean) / guard._scale
+    inside = sum(
+        w * multivariate_normal(m, s).pdf(z)
+        for w, m, s in zip(guard.mixture_.weights_, guard.mixture_.means_, guard.mixture_.covariances_, strict=True)
+    )
+    outside = multivariate_normal(guard._centre, np.linalg.inv(guard._precision)).pdf(z)
+    np.testing.assert_allclose(guard._log_ratio(z), np.log(inside) - np.log(outside), rtol=1e-8)
+
+
+def test_the_bound_holds_in_balls(guard):
+    """A hundred thousand random points, and the worst points that an optimiser finds."""
+    rng = np.random.default_rng(0)
+    centres = MOONS.mean(0) + rng.normal(size=(100, 2)) * 3
+    for radius in (0.0, 0.1, 1.0, 5.0):
+        bound = guard.bound(centres, radius)
+        angle, length = rng.uniform(0, 2 * np.pi, (100, 250)), radius * np.sqrt(rng.uniform(0, 1, (100, 250)))
+        points = centres[:, None] + (length[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1))
+        possible = 0.5 + guard.weight(points.reshape(-1, 2)).reshape(100, 250) / 2
+        assert (possible <= bound[:, None] + 1e-12).all()
+        if radius == 0:
+            np.testing.assert_allclose(bound, 0.5 + guard.weight(centres) / 2, atol=1e-12)
+    # Not only true but near: with one component it is reached.
+    one = kl.Guard(guard.model, components=(1,), random_state=0).fit(MOONS)
+    t, r = np.meshgrid(np.linspace(0, 2 * np.pi, 2000), np.linspace(0, 1, 50))
+    disc = np.stack([r * np.cos(t), r * np.sin(t)], axis=-1).reshape(-1, 2)
+    for centre in centres[:10]:
+        worst = 0.5 + one.weight(centre + disc).max() / 2
+        assert one.bound(centre[None], 1.0)[0] == pytest.approx(worst, abs=1e-4)
+
+
+def test_the_largest_value_in_a_ball_is_that_of_an_optimiser():
+    X, y = load_breast_cancer(return_X_y=True)
+    X = X[:, :5]
+    guard = kl.Guard(RandomForestClassifier(20, random_state=0).fit(X, y), components=(2,), random_state=0).fit(X)
+    centre = X[3:4] * 1.5
+    z = guard._standardized(centre)
+    form, linear, constant = guard._quadratics[0]
+
+    def minus(step):
+        at = z[0] + step / guard._scale
+        return -(constant + at @ linear - at @ form @ at / 2)
+
+    for radius in (0.01, 3.0, 1e4):
+        ball = {"type": "ineq", "fun": lambda s, radius=radius: 1 - (s @ s) / radius**2}
+        best = max(
+            -minimize(minus, start * radius, constraints=[ball], method="SLSQP", options={"maxiter": 500}).fun
+            for start in np.eye(5) * 0.5
+        )
+        assert guard._largest_in_ball(z, radius, form, linear, constant)[0] >= best - 1e-6 * abs(best)
+
+
+def test_the_radius_is_where_it_becomes_uniform(guard):
+    field = guard.far_field(MOONS, "random", random_state=0)
+    np.testing.assert_array_equal(field.probs, 0.5)
+    directions = kl.far_field(guard.model, MOONS, "random", random_state=0).directions
+    for factor in (1.0, 1.5, 10.0, 1e5):
+        points = MOONS + factor * field.radius[:, None] * directions
+        assert (guard.predict_proba(points).max(1) <= 0.5 + field.level + 1e-12).all()
+    # Not much too far: a third of the way there it is sure at least somewhere.
+    assert (guard.weight(MOONS + 0.3 * field.radius[:, None] * directions) > 0.01).any()
+    assert guard.far_field(MOONS[:1], np.zeros((1, 2))).radius[0] == np.inf
+
+
+def test_any_classifier_and_any_width():
+    X, y = load_iris(return_X_y=True, as_frame=False)
+    names = np.array(["a", "b", "c"])[y]
+    forest = kl.Guard(RandomForestClassifier(20, random_state=0).fit(X, names), random_state=0).fit(X)
+    assert set(forest.predict(X)) == {"a", "b", "c"}
+    np.testing.assert_allclose(forest.predict_proba(X * 1e4), 1 / 3)
+    torch.manual_seed(0)
+    module = kl.Guard(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), random_state=0).fit(X)
+    np.testing.assert_allclose(module.predict_proba(-X * 1e6), 1 / 3)
+    assert module.predict(X).shape == (150,)
+    assert clone(forest).width == 4.0
+    # A constant column says nothing, and does no harm.
+    still = np.c_[X, np.ones(150)]
+    assert np.isfinite(kl.Guard(RandomForestClassifier(5).fit(still, y), random_state=0).fit(still).predict_proba(still)).all()
+
+
+def test_many_features():
+    X, y = load_breast_cancer(return_X_y=True)
+    X, held, y, held_y = train_test_split(X, y, random_state=0)
+    forest = RandomForestClassifier(50, random_state=0).fit(X, y)
+    guard = kl.Guard(forest, random_state=0).fit(X)
+    assert log_loss(held_y, guard.predict_proba(held)) < log_loss(held_y, forest.predict_proba(held)) + 0.05
+    np.testing.assert_allclose(guard.predict_proba(held * 1e3), 0.5, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: kl.Guard(m).predict_proba(MOONS), "Guard must be fitted"),
+        (lambda m: kl.Guard(m, width=1.0).fit(MOONS), "width must be above 1"),
+        (lambda m: kl.Guard(m, tolerance=0).fit(MOONS), "tolerance must be positive"),
+        (lambda m: kl.Guard(m).fit(MOONS[:5]), "at least 8 rows"),
+        (lambda m: kl.Guard(m).fit(MOONS * np.nan), "X must be finite"),
+        (lambda m: kl.Guard(m).fit(MOONS).bound(MOONS, -1), "radius must be finite and not negative"),
+        (lambda m: kl.Guard(m).fit(MOONS).far_field(MOONS, "random", level=0.6), "level must be in 0 to 0.5"),
+        (lambda m: kl.Guard(m).fit(MOONS).weight(np.zeros((2, 3))), "X must have 2 features. Got 3"),
+    ],
+)
+def test_bad_arguments(call, message, model):
+    with pytest.raises(ValueError, match=message):
+        call(model)
