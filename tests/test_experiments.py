@@ -8,7 +8,7 @@ import pytest
 
 import knowlimits as kl
 from knowlimits import cli
-from knowlimits.experiments import clusters, far_away, half_moons, reproduce
+from knowlimits.experiments import clusters, detection, far_away, half_moons, reproduce
 
 
 def run(*arguments):
@@ -36,7 +36,7 @@ def test_reproduce_through_the_command_line(tmp_path):
     assert first.returncode == second.returncode == 0, first.stderr
     assert "| MCDropout |" in first.stdout
     files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
-    assert len([f for f in files if f.suffix == ".png"]) == 6 + 2 * 5
+    assert len([f for f in files if f.suffix == ".png"]) == 7 + 2 * 5
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
     with (tmp_path / "a" / "tables" / "models.csv").open() as file:
@@ -223,3 +223,21 @@ def test_rays_reach_their_limits():
     for name, values in profile.values.items():
         np.testing.assert_allclose(values[:, -1], profile.limits[name], atol=0.02, err_msg=name)
     assert np.ptp(profile.limits["mutual_information"]) > 0.5
+
+
+def test_detection_at_a_distance_tends_to_that_at_infinity():
+    data = half_moons.draw_data(0)
+    [[network], [ensemble]] = half_moons.train_models(["NN", "NNEnsemble"], [data])
+    results = detection.measure_detection("NN", network, data) + detection.measure_detection("NNEnsemble", ensemble, data)
+    for one in results:
+        assert len(one.aurocs) == len(detection.DISTANCES)
+        # From 10,000 on little changes: what is left are directions in which a score hardly grows.
+        assert abs(one.aurocs[-1] - one.aurocs[-2]) < 0.06, one
+    at = {(one.model, one.score): one.aurocs[-1] for one in results}
+    for model in ("NN", "NNEnsemble"):
+        assert at[model, "entropy"] < 0.5
+        assert at[model, "guarded_entropy"] == 1.0
+        assert at[model, "mahalanobis"] > 0.99
+    table = list(csv.DictReader(detection.detection_csv(results).splitlines()))
+    assert [row["score"] for row in table] == [one.score for one in results]
+    assert "| guarded entropy | 1.00 | 1.00 |" in detection.detection_markdown(results)

@@ -17,6 +17,7 @@ _HOMES = {
     "FarField": "knowlimits.farfield",
     "Guard": "knowlimits.ood.guard",
     "Horizon": "knowlimits.farfield",
+    "LastLayerLaplace": "knowlimits.ood.laplace",
     "MCDropout": "knowlimits.models",
     "NeuralNetwork": "knowlimits.models",
     "Partition": "knowlimits.piecewise",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from knowlimits.networks import Stack
     from knowlimits.networks.masks import dropout_members
     from knowlimits.ood.guard import Guard
+    from knowlimits.ood.laplace import LastLayerLaplace
     from knowlimits.piecewise import Breakpoints, Partition, Plane, Regions, UnsupportedOperation, breakpoints, partition
     from knowlimits.tuning import SearchResult, StudyInUse, search
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from knowlimits import scores
 from knowlimits.experiments.clusters import BOX, Clusters
+from knowlimits.experiments.detection import DISTANCES, Detection
 from knowlimits.experiments.far_away import Profile
 from knowlimits.experiments.half_moons import Map
 from knowlimits.farfield import horizon
@@ -177,6 +178,56 @@ def profiles(results: Sequence[Profile]) -> Figure:
     bar = figure.colorbar(compass, ax=axes.ravel().tolist(), pad=0.01, fraction=0.015, ticks=[0, 90, 180, 270, 360])
     bar.set_label("direction of the ray (degrees)", fontsize=8)
     bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+# Colours of Okabe and Ito, each with a marker of its own, for the scores of `detection`.
+_LINES = {
+    "max_prob": ("#000000", "o"),
+    "mutual_information": ("#56B4E9", "v"),
+    "energy": ("#E69F00", "s"),
+    "mahalanobis": ("#009E73", "^"),
+    "relative_mahalanobis": ("#F0E442", "D"),
+    "neighbours": ("#D55E00", "P"),
+    "vim": ("#CC79A7", "X"),
+    "laplace_entropy": ("#0072B2", "<"),
+    "guarded_entropy": ("#7F0000", "*"),
+}
+
+
+def detection(results: Sequence[Detection]) -> Figure:
+    """How well scores tell points far away from test data, by distance: a panel for each model, infinity at the right edge."""
+    models = list(dict.fromkeys(one.model for one in results))
+    columns = min(3, len(models))
+    rows = -(-len(models) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.6 * columns + 1.8, 2.9 * rows), squeeze=False, sharex=True, sharey=True, layout="constrained"
+    )
+    infinity = DISTANCES[-2] * 8
+    handles: dict[str, Any] = {}
+    for ax in axes.flat[len(models) :]:
+        ax.set_visible(False)
+    for ax, model in zip(axes.flat, models, strict=False):
+        for one in results:
+            if one.model != model or one.score not in _LINES:
+                continue
+            colour, marker = _LINES[one.score]
+            (line,) = ax.plot(
+                DISTANCES[:-1], one.aurocs[:-1], color=colour, marker=marker, markersize=4, linewidth=1, markevery=3
+            )
+            ax.plot([DISTANCES[-2], infinity], [one.aurocs[-2], one.aurocs[-1]], color=colour, linewidth=0.8, linestyle=":")
+            ax.plot(infinity, one.aurocs[-1], marker, color=colour, markersize=6, markeredgecolor="black", markeredgewidth=0.4)
+            handles.setdefault(one.score.replace("_", " "), line)
+        ax.axhline(0.5, color="0.7", linewidth=0.8, zorder=0)
+        ax.set_xscale("log")
+        ax.set(ylim=(-0.04, 1.04), title=model)
+        ax.title.set_fontsize(9)
+        ax.minorticks_off()
+        ax.set_xticks([1, 100, 10_000, infinity], ["1", "100", "10,000", "\u221e"])
+        ax.tick_params(labelsize=7)
+    figure.supxlabel("distance from all data", fontsize=9)
+    figure.supylabel("area under the ROC curve", fontsize=9)
+    figure.legend(list(handles.values()), list(handles), loc="outside right center", fontsize=8, frameon=False)
     return figure
 
 

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import knowlimits
 from knowlimits import plots
 from knowlimits.experiments.clusters import figure_one
 from knowlimits.experiments.departures import Departure, measure_departures
+from knowlimits.experiments.detection import Detection, detection_csv, detection_markdown, measure_detection
 from knowlimits.experiments.far_away import (
     CONFIDENT,
     SCORES,
@@ -146,13 +148,20 @@ def reproduce(
         plots.save(plots.horizons(names, first, data[0].X, data[0].y), out / "figures" / "horizons.png")
         if advance:
             advance(1)
-    write_atomically(out / "summary.md", _summary(rows, results, limits, polytopes, [], seeds, draws, individual).encode())
+    detection = []
+    with progress_bar("detection at every distance", len(names), verbose) as advance:
+        for name, repetitions in zip(names, fitted, strict=True):
+            detection += measure_detection(name, repetitions[0], data[0])
+            if advance:
+                advance(1)
+    write_atomically(out / "tables" / "detection.csv", detection_csv(detection).encode())
+    plots.save(plots.detection(detection), out / "figures" / "detection.png")
+    summary = partial(_summary, rows, results, limits, polytopes, detection, seeds, draws, individual)
+    write_atomically(out / "summary.md", summary([]).encode())
 
     departures = measure_departures(data[:draws], names, verbose)
     write_atomically(out / "tables" / "departures.csv", _departures_csv(departures).encode())
-    write_atomically(
-        out / "summary.md", _summary(rows, results, limits, polytopes, departures, seeds, draws, individual).encode()
-    )
+    write_atomically(out / "summary.md", summary(departures).encode())
     return rows
 
 
@@ -314,10 +323,11 @@ def _summary(
     results: Sequence[Map],
     limits: Sequence[Limits],
     polytopes: Sequence[Polytopes],
-    departures: Sequence[Departure],
+    detection: Sequence[Detection],
     seeds: int,
     draws: int,
     individual: bool,
+    departures: Sequence[Departure],
 ) -> str:
     text = f"""# The half-moons experiments of "Know Your Limits" (Ulmer and Cina, UAI 2021)
 
@@ -379,7 +389,8 @@ polytopes of one member, round the rim the exact limit of the entropy in every d
 ![Figure 1 of the paper](figures/clusters.png)
 
 Figure 1 of the paper: a network for nine clusters, its entropy and its polytopes on [-5, 5]^2.
-"""
+
+{detection_markdown(detection)}"""
     if departures:
         text += f"""
 ## Where the published code does otherwise

@@ -23,7 +23,7 @@ def _precision(centred: np.ndarray) -> np.ndarray:
 
 
 def _form(left: np.ndarray, precision: np.ndarray, right: np.ndarray) -> np.ndarray:
-    return np.einsum("nf,fg,ng->n", left, precision, right)
+    return ((left @ precision) * right).sum(1)
 
 
 def _terms(ahead: Ahead, mean: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -173,9 +173,9 @@ class Guard(ClassifierMixin, BaseEstimator):
         radius = np.zeros(len(x))
         with np.errstate(divide="ignore", invalid="ignore"):
             for form, linear, constant in self._quadratics:
-                a = -0.5 * np.einsum("nf,fg,ng->n", d, form, d)
+                a = -0.5 * ((d @ form) * d).sum(1)
                 b = (d * (linear - x @ form)).sum(1)
-                c = constant + x @ linear - 0.5 * np.einsum("nf,fg,ng->n", x, form, x) - most
+                c = constant + x @ linear - 0.5 * ((x @ form) * x).sum(1) - most
                 inside = b * b - 4 * a * c
                 root = np.where(inside > 0, (-b - np.sqrt(np.maximum(inside, 0))) / (2 * a), 0.0)
                 radius = np.maximum(radius, np.where(a < 0, root, np.where(c > 0, np.inf, 0.0)))
@@ -197,7 +197,7 @@ class Guard(ClassifierMixin, BaseEstimator):
         z = z[near]
         values = []
         for form, linear, constant in self._quadratics:
-            values.append(constant + z @ linear - 0.5 * np.einsum("nf,fg,ng->n", z, form, z))
+            values.append(constant + z @ linear - 0.5 * ((z @ form) * z).sum(1))
         result[near] = logsumexp(values, axis=0)
         return result
 
@@ -208,7 +208,7 @@ class Guard(ClassifierMixin, BaseEstimator):
 
         The maximum of a concave quadratic in a ball lies where its gradient is a multiple of the way from the centre.
         """
-        at = constant + z @ linear - 0.5 * np.einsum("nf,fg,ng->n", z, form, z)
+        at = constant + z @ linear - 0.5 * ((z @ form) * z).sum(1)
         if radius == 0:
             return at
         # From here in units of the features, round the centre of each ball.
