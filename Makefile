@@ -33,6 +33,7 @@ docs: .venv/.installed-docs  ## build the documentation into docs/_build
 gallery: .venv/.installed  ## redraw the figures and tables that docs/ and README show
 	$(BIN)/knowlimits reproduce --out docs/gallery $(ARGS)
 	$(BIN)/knowlimits search --out docs/search
+	$(BIN)/knowlimits detect --out docs/detect
 
 benchmark: .venv/.installed  ## time training, limits and polytopes against PyTorch and forward passes
 	$(BIN)/python -m benchmarks.training

@@ -182,6 +182,65 @@ def search(
 
 
 @app.command
+def detect(
+    *,
+    out: Path = Path("detection"),
+    sets: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    data: Path | None = None,
+    target: str | None = None,
+    ood: Path | None = None,
+    models: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ("NN", "NNEnsemble"),
+    seeds: int = 5,
+    dask: str | None = None,
+) -> None:
+    """Compare all scores and detectors on real data: how well they tell familiar rows from others, near and far.
+
+    Parameters
+    ----------
+    out
+        Folder for the results.
+    sets
+        Data sets that scikit-learn ships: breast_cancer, wine, digits; all of them without it.
+    data
+        CSV file of your own, in place of these.
+    target
+        Column of the labels in it.
+    ood
+        CSV file of rows that are foreign to it, with the same columns.
+    models
+        Models by their published names.
+    seeds
+        Repetitions of the split and the training.
+    dask
+        Work on a Dask cluster: the address of its scheduler, or local for a process on each core.
+    """
+    own = (data, target, ood)
+    if any(part is None for part in own) and any(part is not None for part in own):
+        raise UsageError("--data, --target and --ood must be given together. Got only some of them.")
+    if seeds < 1:
+        raise UsageError(f"--seeds must be at least 1. Got {seeds} instead.")
+    names = [_model_name(name) for name in models]
+    _check_writable(out)
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from knowlimits.experiments.real_data import SETS, load_table, own_table, run
+
+    unknown = [name for name in sets if name not in SETS]
+    if unknown:
+        raise UsageError(f"--sets must be of {', '.join(SETS)}. Got {', '.join(unknown)}.")
+    try:
+        if data is not None and target is not None and ood is not None:
+            tables = [own_table(data, target, ood)]
+        else:
+            tables = [load_table(name) for name in sets or SETS]
+        run(out, tables, names, seeds, dask)
+    except (ValueError, OSError, ImportError) as error:
+        raise UsageError(str(error)) from None
+    print(f"Tables, figures and their explanation: {out / 'summary.md'}")
+
+
+@app.command
 def regions(
     model: Path,
     *,

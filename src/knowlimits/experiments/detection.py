@@ -17,6 +17,7 @@ from knowlimits.experiments.half_moons import Data
 from knowlimits.farfield import far_field
 from knowlimits.metrics import auroc
 from knowlimits.models import StackClassifier
+from knowlimits.ood.growth import Growth
 from knowlimits.ood.guard import Guard
 from knowlimits.ood.laplace import LastLayerLaplace
 
@@ -41,8 +42,17 @@ class Detection:
     aurocs: tuple[float, ...]
 
 
-#: A score at points, and its limits along rays.
-Scored = tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray, np.ndarray], np.ndarray]]
+@dataclass(frozen=True)
+class Score:
+    """A score of a fitted model.
+
+    Attributes:
+        at: from points to scores.
+        along: from starts and directions of rays to how the score grows.
+    """
+
+    at: Callable[[np.ndarray], np.ndarray]
+    along: Callable[[np.ndarray, np.ndarray], Growth]
 
 
 def measure_detection(name: str, model: StackClassifier, data: Data) -> list[Detection]:
@@ -53,23 +63,23 @@ def measure_detection(name: str, model: StackClassifier, data: Data) -> list[Det
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     rim = centre + radius * directions
     results = []
-    for score, (at, limit) in _scores(model, data).items():
-        inside = at(data.X_test[:_TEST])
-        outside = [at(rim + distance * directions) for distance in DISTANCES[:-1]] + [limit(rim, directions)]
+    for score, of in fitted_scores(model, data).items():
+        inside = of.at(data.X_test[:_TEST])
+        outside = [of.at(rim + distance * directions) for distance in DISTANCES[:-1]] + [of.along(rim, directions).limit]
         results.append(Detection(name, score, tuple(auroc(inside, far) for far in outside)))
     return results
 
 
-def _scores(model: StackClassifier, data: Data) -> dict[str, Scored]:
-    """Scores by their names."""
-    found: dict[str, Scored] = {}
+def fitted_scores(model: StackClassifier, data: Data) -> dict[str, Score]:
+    """All scores by their names: of probabilities, detectors, last-layer Laplace, and the guard."""
+    found: dict[str, Score] = {}
     names = ["max_prob", "entropy"]
     if model.stack_.members > 1:
         names += ["expected_entropy", "variance", "mutual_information"]
     for name in names:
-        found[name] = (
+        found[name] = Score(
             lambda X, name=name: model.uncertainty(X, name),
-            lambda x, d, name=name: far_field(model, x, d).score(name),
+            lambda x, d, name=name: Growth.of(far_field(model, x, d).score(name)),
         )
     on_model = {
         "energy": detectors.Energy(),
@@ -83,17 +93,17 @@ def _scores(model: StackClassifier, data: Data) -> dict[str, Scored]:
     }
     detectors.fit_all(list(on_model.values()), model, data.X, data.y)
     for name, detector in on_model.items():
-        found[name] = detector.score, lambda x, d, detector=detector: detector.far_field(x, d).limit
+        found[name] = Score(detector.score, detector.far_field)
     if model.stack_.members == 1:
         laplace = LastLayerLaplace(model).fit(data.X, data.y)
-        found["laplace_entropy"] = (
+        found["laplace_entropy"] = Score(
             lambda X: _entropy(laplace.predict_proba(X)),
-            lambda x, d: _entropy(laplace.far_field(x, d)),
+            lambda x, d: Growth.of(_entropy(laplace.far_field(x, d))),
         )
     guard = Guard(model, random_state=0).fit(data.X)
-    found["guarded_entropy"] = (
+    found["guarded_entropy"] = Score(
         lambda X: _entropy(guard.predict_proba(X)),
-        lambda x, d: _entropy(guard.far_field(x, d).probs),
+        lambda x, d: Growth.of(_entropy(guard.far_field(x, d).probs)),
     )
     return found
 
