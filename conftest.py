@@ -1,6 +1,10 @@
 """Run the Python blocks of README.md and of the pages in docs/ as tests."""
 
 import os
+
+# Tests run side by side, and so do the commands that they start: more threads would only get in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from tempfile import TemporaryDirectory
 
 import matplotlib

@@ -5,7 +5,6 @@ import torch
 from hypothesis import settings
 
 matplotlib.use("Agg")
-# Tests run side by side; more threads than that would only get in each other's way.
 torch.set_num_threads(1)
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
