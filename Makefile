@@ -40,6 +40,7 @@ benchmark: .venv/.installed  ## time training, limits and polytopes against PyTo
 	$(BIN)/python -m benchmarks.far_field
 	$(BIN)/python -m benchmarks.partition
 	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.detectors
 
 clean:  ## remove the environment and everything built
 	rm -rf .venv build dist results docs/_build

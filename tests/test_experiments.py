@@ -35,7 +35,7 @@ def test_reproduce_through_the_command_line(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "| BBB |" in result.stdout
     files = [p for p in (tmp_path / "a").rglob("*") if p.suffix == ".png"]
-    assert len(files) == 7 + 2 * 5
+    assert len(files) == 8 + 2 * 5
     with (tmp_path / "a" / "tables" / "models.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["model"] for row in rows] == ["NN", "BBB"]

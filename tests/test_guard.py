@@ -136,6 +136,20 @@ def test_any_classifier_and_any_width():
     assert np.isfinite(kl.Guard(RandomForestClassifier(5).fit(still, y), random_state=0).fit(still).predict_proba(still)).all()
 
 
+def test_guards_are_saved_without_pickle(guard, tmp_path):
+    kl.save(guard, tmp_path / "guard.safetensors")
+    loaded = kl.load(tmp_path / "guard.safetensors")
+    np.testing.assert_array_equal(loaded.predict_proba(MOONS), guard.predict_proba(MOONS))
+    np.testing.assert_array_equal(loaded.bound(MOONS, 1.0), guard.bound(MOONS, 1.0))
+    assert loaded.get_params(deep=False).keys() == guard.get_params(deep=False).keys()
+    assert loaded.mixture_.predict(guard._standardized(MOONS)).shape == (600,)
+    with pytest.raises(TypeError, match="model must be fitted"):
+        kl.save(kl.Guard(guard.model), tmp_path / "no")
+    forest = RandomForestClassifier(5).fit(MOONS, LABELS)
+    with pytest.raises(TypeError, match="must be a fitted classifier of knowlimits"):
+        kl.save(kl.Guard(forest).fit(MOONS), tmp_path / "no")
+
+
 def test_many_features():
     X, y = load_breast_cancer(return_X_y=True)
     X, held, y, held_y = train_test_split(X, y, random_state=0)

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from knowlimits import models
 from knowlimits.networks import Stack
+from knowlimits.ood.guard import Guard
 
 _VERSION = 1
 _KEY = "knowlimits"
+_GUARD = ("components", "width", "tolerance", "random_state")
 _CLASSES = {name: getattr(models, name) for name in models.__all__ if inspect.isclass(getattr(models, name))}
 
 
@@ -37,13 +40,26 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
         raise
 
 
-def save(model: models.StackClassifier, path: str | os.PathLike) -> None:
-    """Write a fitted classifier to a safetensors file; `load` reads it back.
+def save(model: models.StackClassifier | Guard, path: str | os.PathLike) -> None:
+    """Write a fitted classifier, or a guard of one, to a safetensors file; `load` reads it back.
 
     Raises:
         TypeError: if `model` is not a fitted classifier of this library, or a parameter or label has no form in JSON.
         OSError: if the file cannot be written.
     """
+    if isinstance(model, Guard):
+        if not hasattr(model, "shift_"):
+            raise TypeError("model must be fitted. Got a Guard that is not: call fit(X) first.")
+        header, tensors = _parts(model.model)
+        header["guard"] = {key: _plain(value) for key, value in model.get_params(deep=False).items() if key in _GUARD}
+        tensors |= {f"guard.{key}": torch.from_numpy(value.copy()) for key, value in model.state().items()}
+    else:
+        header, tensors = _parts(model)
+    write_atomically(path, to_bytes(tensors, metadata={_KEY: json.dumps(header)}))
+
+
+def _parts(model: models.StackClassifier) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Header and tensors of a fitted classifier."""
     name = type(model).__name__
     if _CLASSES.get(name) is not type(model) or not hasattr(model, "stack_"):
         raise TypeError(f"model must be a fitted classifier of knowlimits. Got {model!r} instead.")
@@ -63,8 +79,7 @@ def save(model: models.StackClassifier, path: str | os.PathLike) -> None:
         "n_epochs": model.n_epochs_.tolist(),
         "validation_loss": model.validation_loss_,
     }
-    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.stack_.state_dict().items()}
-    write_atomically(path, to_bytes(tensors, metadata={_KEY: json.dumps(header)}))
+    return header, {key: tensor.detach().cpu().contiguous() for key, tensor in model.stack_.state_dict().items()}
 
 
 def load(path: str | os.PathLike, device: str = "cpu") -> Any:
@@ -96,6 +111,9 @@ def load(path: str | os.PathLike, device: str = "cpu") -> Any:
         if isinstance(parameters["hidden_sizes"], list):
             parameters["hidden_sizes"] = tuple(parameters["hidden_sizes"])
         model = _CLASSES[header["class"]](**{**parameters, "device": device})
+        guarded = {
+            key.removeprefix("guard."): tensors.pop(key).cpu().numpy() for key in list(tensors) if key.startswith("guard.")
+        }
         layers = range(len(tensors) // 2)
         model.stack_ = Stack([tensors[f"weights.{i}"] for i in layers], [tensors[f"biases.{i}"] for i in layers])
         model.classes_ = np.array(header["classes"], dtype=header["classes_dtype"])
@@ -104,6 +122,10 @@ def load(path: str | os.PathLike, device: str = "cpu") -> Any:
             model.feature_names_in_ = np.array(header["feature_names"], dtype=object)
         model.n_epochs_ = np.array(header["n_epochs"])
         model.validation_loss_ = header["validation_loss"]
+        if "guard" in header:
+            parameters: dict[str, Any] = {key: header["guard"][key] for key in _GUARD}
+            parameters["components"] = tuple(parameters["components"])
+            return Guard(model, **parameters).restored(guarded)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} has a damaged header: {error!r}") from None
     return model

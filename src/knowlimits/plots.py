@@ -232,6 +232,28 @@ def detection(results: Sequence[Detection]) -> Figure:
     return figure
 
 
+def remedies(models: "dict[str, Any]", X: np.ndarray, y: np.ndarray) -> Figure:
+    """The confidence of several classifiers, far round the half-moons.
+
+    Args:
+        models: titles, and fitted classifiers of two features.
+        X, y: the data.
+    """
+    figure, axes = plt.subplots(1, len(models), figsize=(3 * len(models) + 0.6, 3), squeeze=False, layout="constrained")
+    extent = (-12.0, 13.0, -12.0, 12.5)
+    x, z = np.meshgrid(np.linspace(*extent[:2], 200), np.linspace(*extent[2:], 200))
+    points = np.stack([x.ravel(), z.ravel()], axis=1)
+    norm = Normalize(0.5, 1)
+    for ax, (title, model) in zip(axes[0], models.items(), strict=True):
+        confidence = model.predict_proba(points).max(1).reshape(x.shape)
+        ax.imshow(confidence, origin="lower", extent=extent, norm=norm, cmap="cividis", interpolation="nearest")
+        scatter(ax, X, y, size=4)
+        ax.set(xticks=[], yticks=[], aspect="equal")
+        ax.set_title(title, fontsize=9)
+    figure.colorbar(ScalarMappable(norm, "cividis"), ax=axes[0].tolist(), fraction=0.03).set_label("confidence", fontsize=8)
+    return figure
+
+
 def growth(orders: "Sequence[Order]") -> Figure:
     """The power with which scores grow, predicted and measured: a panel for each prediction, a row for each score."""
     names = list(dict.fromkeys(one.score for one in orders))

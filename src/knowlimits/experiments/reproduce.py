@@ -21,7 +21,7 @@ import knowlimits
 from knowlimits import plots
 from knowlimits.experiments.clusters import figure_one
 from knowlimits.experiments.departures import Departure, measure_departures
-from knowlimits.experiments.detection import Detection, detection_csv, detection_markdown, measure_detection
+from knowlimits.experiments.detection import Detection, detection_csv, detection_markdown, measure_detection, remedies
 from knowlimits.experiments.far_away import (
     CONFIDENT,
     SCORES,
@@ -156,6 +156,8 @@ def reproduce(
                 advance(1)
     write_atomically(out / "tables" / "detection.csv", detection_csv(detection).encode())
     plots.save(plots.detection(detection), out / "figures" / "detection.png")
+    shown = remedies({name: repetitions[0] for name, repetitions in zip(names, fitted, strict=True)}, data[0])
+    plots.save(plots.remedies(shown, data[0].X, data[0].y), out / "figures" / "remedies.png")
     summary = partial(_summary, rows, results, limits, polytopes, detection, seeds, draws, individual)
     write_atomically(out / "summary.md", summary([]).encode())
 

@@ -27,6 +27,8 @@ from knowlimits.farfield import as_points, as_rays
 _STEPS = 200
 # Coordinates in standard deviations beyond which squares could overflow; the weight is 0 long before.
 _FAR = 1e100
+# What a fitted mixture consists of.
+_MIXTURE = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,34 @@ class Guard(ClassifierMixin, BaseEstimator):
         if rows.shape[1] != self.n_features_in_:
             raise ValueError(f"X must have {self.n_features_in_} features. Got {rows.shape[1]} instead.")
         return (rows - self._mean) / self._scale
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What `fit` has learnt, as arrays; `restored` is the way back."""
+        forms, linears, constants = zip(*self._quadratics, strict=True)
+        return {
+            **{name: np.asarray(getattr(self.mixture_, name)) for name in _MIXTURE},
+            **{name: getattr(self, name) for name in ("_mean", "_scale", "_centre", "_precision")},
+            "forms": np.stack(forms),
+            "linears": np.stack(linears),
+            "constants": np.array(constants),
+            "shift_": np.array([self.shift_]),
+        }
+
+    def restored(self, state: dict[str, np.ndarray]) -> Self:
+        """Fitted as `state` says.
+
+        Raises:
+            KeyError: if something is missing.
+        """
+        for name in ("_mean", "_scale", "_centre", "_precision"):
+            setattr(self, name, state[name])
+        self.mixture_ = GaussianMixture(len(state["weights_"]))
+        for name in _MIXTURE:
+            setattr(self.mixture_, name, state[name])
+        self._quadratics = list(zip(state["forms"], state["linears"], state["constants"].tolist(), strict=True))
+        self.shift_, self.n_features_in_ = float(state["shift_"][0]), len(self._mean)
+        self.classes_ = np.asarray(self.model.classes_)
+        return self
 
     def _model_probs(self, X: Any) -> np.ndarray:
         if hasattr(self.model, "predict_proba"):
