@@ -152,9 +152,10 @@ def search(
 
     _check_device(device)
     try:
-        names = [_model_name(name) for name in models] or list(spaces(space))
+        tables = spaces(space)
+        names = [_model_name(name) for name in models] or list(tables)
         for name in names:
-            if name in FOLLOWERS and name not in spaces(space):
+            if name in FOLLOWERS and name not in tables:
                 raise UsageError(f"--models: {name} has no search of its own, as it takes the winner of {FOLLOWERS[name]}.")
         found = run(
             out,

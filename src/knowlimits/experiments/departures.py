@@ -42,8 +42,9 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from knowlimits import models, scores
-from knowlimits.experiments.half_moons import Data, build, grid, measure, settings, train_models
+from knowlimits.experiments.half_moons import build, grid, measure, settings, train_models
 from knowlimits.models import StackClassifier, fit_together
+from knowlimits.models.split import Split
 from knowlimits.networks import Stack
 from knowlimits.progress import progress_bar
 
@@ -77,7 +78,7 @@ class Departure:
     ours: float
 
 
-def measure_departures(data: Sequence[Data], names: Sequence[str], verbose: bool = False) -> list[Departure]:
+def measure_departures(data: Sequence[Split], names: Sequence[str], verbose: bool = False) -> list[Departure]:
     """The differences between the published code and ours that concern some models, measured on the same draws of the data.
 
     Args:
@@ -100,7 +101,7 @@ def measure_departures(data: Sequence[Data], names: Sequence[str], verbose: bool
 _Pairs = dict[str, tuple[list[float], list[float]]]
 
 
-def _eval_mode(data: Sequence[Data]) -> _Pairs:
+def _eval_mode(data: Sequence[Split]) -> _Pairs:
     points = _score_grid()
     (ours,) = train_models(["MCDropout"], data)
     # The same seed trains the same network: without masks, it is what the published code asks ten times.
@@ -120,7 +121,7 @@ def published_mutual_information(probs: np.ndarray) -> np.ndarray:
     return entropy(probs.mean(2), 0) - entropy(probs, 2).mean(0)
 
 
-def _mutual_information(data: Sequence[Data]) -> _Pairs:
+def _mutual_information(data: Sequence[Split]) -> _Pairs:
     points = _score_grid()
     (ensembles,) = train_models(["NNEnsemble"], data)
     probs = [m.predict_members(points) for m in ensembles]
@@ -138,7 +139,7 @@ def _mutual_information(data: Sequence[Data]) -> _Pairs:
     }
 
 
-def _whole_kl(data: Sequence[Data]) -> _Pairs:
+def _whole_kl(data: Sequence[Split]) -> _Pairs:
     (ours,) = train_models(["BBB"], data)
     beta = settings()["models"]["BBB"]["parameters"]["beta"]
     # Uniform weights divide the KL term by the rows: times the rows, it is whole in every mini-batch.
@@ -147,7 +148,7 @@ def _whole_kl(data: Sequence[Data]) -> _Pairs:
     return _quality([m.predict_members for m in published], [m.predict_members for m in ours], data)
 
 
-def _bootstrap(data: Sequence[Data]) -> _Pairs:
+def _bootstrap(data: Sequence[Split]) -> _Pairs:
     """Against the same ensemble without a bootstrap; all have had as many steps."""
     epochs = 2 * settings()["training"]["epochs"]
     ours = [
@@ -181,13 +182,13 @@ def _bootstrap(data: Sequence[Data]) -> _Pairs:
     }
 
 
-def _hard_labels(data: Sequence[Data]) -> _Pairs:
+def _hard_labels(data: Sequence[Split]) -> _Pairs:
     (networks,) = train_models(["NN"], data)
     rows = [measure(m, d) for m, d in zip(networks, data, strict=True)]
     return {"AUC": ([row["published_auc"] for row in rows], [row["auc"] for row in rows])}
 
 
-def _anchors(data: Sequence[Data]) -> _Pairs:
+def _anchors(data: Sequence[Split]) -> _Pairs:
     points = _score_grid()
     (ours,) = train_models(["AnchoredNNEnsemble"], data)
     members = settings()["models"]["AnchoredNNEnsemble"]["parameters"]["members"]
@@ -204,7 +205,7 @@ def _anchors(data: Sequence[Data]) -> _Pairs:
     }
 
 
-def _platt(data: Sequence[Data]) -> _Pairs:
+def _platt(data: Sequence[Split]) -> _Pairs:
     networks, ours = train_models(["NN", "PlattScalingNN"], data)
     published = []
     for seed, (network, d) in enumerate(zip(networks, data, strict=True)):
@@ -213,7 +214,7 @@ def _platt(data: Sequence[Data]) -> _Pairs:
     return {"test log loss": (published, [_log_loss(m.predict_members, d) for m, d in zip(ours, data, strict=True)])}
 
 
-def _epsilon(data: Sequence[Data]) -> _Pairs:
+def _epsilon(data: Sequence[Split]) -> _Pairs:
     *extent, step = settings()["grid"]["gradients"]
     points, _ = grid([3 * side for side in extent] + [3 * step])
     (networks,) = train_models(["NN"], data)
@@ -226,7 +227,7 @@ def _epsilon(data: Sequence[Data]) -> _Pairs:
     }
 
 
-def _redraws(data: Sequence[Data]) -> _Pairs:
+def _redraws(data: Sequence[Split]) -> _Pairs:
     points = _score_grid()
     (ours,) = train_models(["BBB"], data)
 
@@ -246,7 +247,7 @@ def _redraws(data: Sequence[Data]) -> _Pairs:
 
 
 # In the order of the list above: the models concerned, the title, the function.
-_DEPARTURES: tuple[tuple[tuple[str, ...], str, Callable[[Sequence[Data]], _Pairs]], ...] = (
+_DEPARTURES: tuple[tuple[tuple[str, ...], str, Callable[[Sequence[Split]], _Pairs]], ...] = (
     (("MCDropout",), "MC dropout predicts in eval mode", _eval_mode),
     (("NNEnsemble",), "mutual information averages over classes", _mutual_information),
     (("BBB",), "whole KL term in every mini-batch", _whole_kl),
@@ -260,7 +261,7 @@ _DEPARTURES: tuple[tuple[tuple[str, ...], str, Callable[[Sequence[Data]], _Pairs
 
 
 def train_as_published(
-    layers: Layers, data: Data, stages: Sequence[np.ndarray], random: np.random.Generator, penalty: Penalty | None = None
+    layers: Layers, data: Split, stages: Sequence[np.ndarray], random: np.random.Generator, penalty: Penalty | None = None
 ) -> Stack:
     """Train networks with the published loop, in plain torch: the loss, the class weights and the early stopping of its `MLP`.
 
@@ -382,7 +383,7 @@ def _score_grid() -> np.ndarray:
     return grid(settings()["grid"]["scores"])[0]
 
 
-def _tasks(classifiers: Sequence[StackClassifier], data: Sequence[Data]) -> list[tuple[Any, ...]]:
+def _tasks(classifiers: Sequence[StackClassifier], data: Sequence[Split]) -> list[tuple[Any, ...]]:
     return [(c, d.X, d.y, d.X_val, d.y_val) for c, d in zip(classifiers, data, strict=True)]
 
 
@@ -399,11 +400,11 @@ def _logits(model: StackClassifier, X: np.ndarray) -> np.ndarray:
         return model.stack_(torch.tensor(X))[0, :, 1].numpy()
 
 
-def _auc(predict: _Predictor, data: Data) -> float:
+def _auc(predict: _Predictor, data: Split) -> float:
     return float(roc_auc_score(data.y_test, predict(data.X_test).mean(0)[:, 1]))
 
 
-def _log_loss(predict: _Predictor, data: Data) -> float:
+def _log_loss(predict: _Predictor, data: Split) -> float:
     return float(log_loss(data.y_test, predict(data.X_test).mean(0)))
 
 
@@ -416,7 +417,7 @@ def _both(values: Sequence[list[float]]) -> tuple[list[float], list[float]]:
     return published, ours
 
 
-def _quality(published: Sequence[_Predictor], ours: Sequence[_Predictor], data: Sequence[Data]) -> _Pairs:
+def _quality(published: Sequence[_Predictor], ours: Sequence[_Predictor], data: Sequence[Split]) -> _Pairs:
     """Test AUC and log loss of predictors, one for each draw of the data."""
     return {
         name: _both([[metric(f, d) for f, d in zip(side, data, strict=True)] for side in (published, ours)])

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from knowlimits import detectors, scores
-from knowlimits.experiments.half_moons import Data
 from knowlimits.farfield import far_field
 from knowlimits.metrics import auroc
 from knowlimits.models import StackClassifier
+from knowlimits.models.split import Split
 from knowlimits.ood.growth import Growth
 from knowlimits.ood.guard import Guard
 from knowlimits.ood.laplace import LastLayerLaplace
@@ -55,7 +55,7 @@ class Score:
     along: Callable[[np.ndarray, np.ndarray], Growth]
 
 
-def measure_detection(name: str, model: StackClassifier, data: Data) -> list[Detection]:
+def measure_detection(name: str, model: StackClassifier, data: Split) -> list[Detection]:
     """All scores of a model, on points at a distance from the ball that holds the data."""
     centre = data.X.mean(0)
     radius = np.linalg.norm(data.X - centre, axis=1).max()
@@ -70,7 +70,7 @@ def measure_detection(name: str, model: StackClassifier, data: Data) -> list[Det
     return results
 
 
-def fitted_scores(model: StackClassifier, data: Data) -> dict[str, Score]:
+def fitted_scores(model: StackClassifier, data: Split) -> dict[str, Score]:
     """All scores by their names: of probabilities, detectors, last-layer Laplace, and the guard."""
     found: dict[str, Score] = {}
     names = ["max_prob", "entropy"]
@@ -108,7 +108,7 @@ def fitted_scores(model: StackClassifier, data: Data) -> dict[str, Score]:
     return found
 
 
-def remedies(models: dict[str, StackClassifier], data: Data) -> dict[str, Any]:
+def remedies(models: dict[str, StackClassifier], data: Split) -> dict[str, Any]:
     """The first single network of some models, the ensemble if it is there, and what is proposed to do about the network."""
     single = next((name for name, model in models.items() if model.stack_.members == 1), None)
     shown: dict[str, Any] = {}

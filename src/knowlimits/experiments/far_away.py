@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from knowlimits import scores
-from knowlimits.experiments.half_moons import Data
 from knowlimits.farfield import far_field, horizon
 from knowlimits.models import StackClassifier
+from knowlimits.models.split import Split
 from knowlimits.piecewise import partition
 
 #: Scores that the table and the figure show.
@@ -84,7 +84,7 @@ def compass(rays: int = 12) -> tuple[np.ndarray, np.ndarray]:
     return angles, np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-def measure_limits(name: str, model: StackClassifier, data: Data, rays: int = 12) -> Limits:
+def measure_limits(name: str, model: StackClassifier, data: Split, rays: int = 12) -> Limits:
     """Limits along `rays` directions from every training point, beside the test data."""
     _, directions = compass(rays)
     far = far_field(model, np.repeat(data.X, rays, axis=0), np.tile(directions, (len(data.X), 1)))
@@ -99,7 +99,7 @@ def measure_limits(name: str, model: StackClassifier, data: Data, rays: int = 12
     )
 
 
-def follow_rays(name: str, model: StackClassifier, data: Data, rays: int = 12) -> Profile:
+def follow_rays(name: str, model: StackClassifier, data: Split, rays: int = 12) -> Profile:
     """The model along rays from the mean of the training data, out to ten times the last radius of each, and its limits."""
     angles, directions = compass(rays)
     origin = data.X.mean(0)

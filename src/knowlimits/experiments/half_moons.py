@@ -17,21 +17,10 @@ from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_
 
 from knowlimits import models, scores
 from knowlimits.models import StackClassifier, fit_together
+from knowlimits.models.split import Split
 
 #: Columns of the table, in order.
 METRICS = ("auc", "accuracy", "log_loss", "brier", "published_auc")
-
-
-@dataclass(frozen=True)
-class Data:
-    """One draw of the half-moons: rows to train, validate and test on."""
-
-    X: np.ndarray
-    y: np.ndarray
-    X_val: np.ndarray
-    y_val: np.ndarray
-    X_test: np.ndarray
-    y_test: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -68,7 +57,7 @@ def model_names() -> list[str]:
     return list(settings()["models"])
 
 
-def draw_data(seed: int) -> Data:
+def draw_data(seed: int) -> Split:
     """The half-moons of one repetition."""
     data = settings()["data"]
 
@@ -80,7 +69,7 @@ def draw_data(seed: int) -> Data:
     # Test points hang on the seed too, but are no continuation of the training points' random numbers.
     X_test, y_test = moons(data["test"], seed + 2**31)
     n = data["train"]
-    return Data(X[:n], y[:n], X[n:], y[n:], X_test, y_test)
+    return Split(X[:n], y[:n], X[n:], y[n:], X_test, y_test)
 
 
 def build(name: str, seed: int, device: str = "cpu", parameters: dict[str, Any] | None = None) -> StackClassifier:
@@ -96,7 +85,7 @@ def build(name: str, seed: int, device: str = "cpu", parameters: dict[str, Any] 
 
 def train_models(
     names: Sequence[str],
-    data: Sequence[Data],
+    data: Sequence[Split],
     device: str = "cpu",
     verbose: bool = False,
     parameters: dict[str, dict[str, Any]] | None = None,
@@ -120,7 +109,7 @@ def train_models(
     return fitted
 
 
-def measure(model: StackClassifier, data: Data) -> dict[str, float]:
+def measure(model: StackClassifier, data: Split) -> dict[str, float]:
     """The table's columns for one model on one draw of the data.
 
     All on the test data, except `published_auc`: as the published code defines it, from hard labels on the training data.
@@ -145,7 +134,7 @@ def grid(extent: Sequence[float]) -> tuple[np.ndarray, tuple[int, int]]:
     return np.stack([xx.ravel(), yy.ravel()], axis=1), xx.shape
 
 
-def maps(name: str, model: StackClassifier, data: Data) -> list[Map]:
+def maps(name: str, model: StackClassifier, data: Split) -> list[Map]:
     """All maps that the paper draws of a model."""
     auc = measure(model, data)["auc"]
     extents = settings()["grid"]

@@ -15,14 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images, load_wine
-from sklearn.model_selection import train_test_split
 
 from knowlimits import plots
 from knowlimits.experiments import half_moons
 from knowlimits.experiments.detection import fitted_scores
-from knowlimits.experiments.half_moons import Data
 from knowlimits.io import read_table, write_atomically
 from knowlimits.metrics import auroc, fpr_at_95_ood_caught, ood_accepted_at_95_in
+from knowlimits.models.split import Split, split_rows
 from knowlimits.progress import progress_bar
 from knowlimits.workers import workers
 
@@ -172,20 +171,15 @@ def run(
 
 def measure(table: Table, models: Sequence[str], seed: int) -> tuple[list[Measured], list[Order]]:
     """All scores of some models on one split of a data set."""
-    X, X_rest, y, y_rest = map(
-        np.asarray, train_test_split(table.X, table.y, test_size=0.5, random_state=seed, stratify=table.y)
-    )
-    X_val, X_test, y_val, y_test = map(
-        np.asarray, train_test_split(X_rest, y_rest, test_size=0.5, random_state=seed, stratify=y_rest)
-    )
-    mean, deviation = X.mean(0), np.where(X.std(0) > 0, X.std(0), 1.0)
-    X, X_val, X_test = ((part - mean) / deviation for part in (X, X_val, X_test))
-    data = Data(X, y, X_val, y_val, X_test, y_test)
+    raw = split_rows(table.X, table.y, seed)
+    mean, deviation = raw.X.mean(0), np.where(raw.X.std(0) > 0, raw.X.std(0), 1.0)
+    X, X_val, X_test = ((part - mean) / deviation for part in (raw.X, raw.X_val, raw.X_test))
+    data = Split(X, raw.y, X_val, raw.y_val, X_test, raw.y_test)
     foreign = {kind: (rows - mean) / deviation for kind, rows in table.foreign.items()}
     starts, directions = _moves(X, X_test, np.random.default_rng(seed))
     found, orders = [], []
     for name in models:
-        model = half_moons.build(name, seed, parameters=_PARAMETERS).fit(X, y, X_val, y_val)
+        model = half_moons.build(name, seed, parameters=_PARAMETERS).fit(data.X, data.y, data.X_val, data.y_val)
         for score, of in fitted_scores(model, data).items():
             inside, growth = of.at(X_test), of.along(starts, directions)
             far = {factor: of.at(starts + factor * directions) for factor in FACTORS}

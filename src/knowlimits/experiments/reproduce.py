@@ -31,9 +31,10 @@ from knowlimits.experiments.far_away import (
     follow_rays,
     measure_limits,
 )
-from knowlimits.experiments.half_moons import METRICS, Data, Map, draw_data, maps, measure, model_names, settings, train_models
+from knowlimits.experiments.half_moons import METRICS, Map, draw_data, maps, measure, model_names, settings, train_models
 from knowlimits.io import write_atomically
 from knowlimits.models import StackClassifier
+from knowlimits.models.split import Split
 from knowlimits.progress import progress_bar
 from knowlimits.workers import workers
 
@@ -169,7 +170,7 @@ def reproduce(
 
 def _trained(
     names: Sequence[str],
-    data: Sequence[Data],
+    data: Sequence[Split],
     device: str,
     verbose: bool,
     hyperparameters: dict[str, dict[str, Any]] | None,

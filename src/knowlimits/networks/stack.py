@@ -70,12 +70,18 @@ class Stack(nn.Module):
 
     def forward_members(self, hidden: Float[Tensor, "members n d"]) -> Float[Tensor, "members n classes"]:
         """Logits of every member at rows of its own."""
-        last = len(self.weights) - 1
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            hidden = torch.baddbmm(bias.unsqueeze(1), hidden, weight.transpose(1, 2))
-            if layer < last:
-                hidden = hidden.relu()
-        return nn.functional.pad(hidden, (1, 0)) if hidden.shape[2] == 1 else hidden
+        return self.last_layer(self.features(hidden))
+
+    def features(self, hidden: Float[Tensor, "members n d"]) -> Float[Tensor, "members n width"]:
+        """What goes into the last layer of every member, at rows of its own."""
+        for weight, bias in list(zip(self.weights, self.biases, strict=True))[:-1]:
+            hidden = torch.baddbmm(bias.unsqueeze(1), hidden, weight.transpose(1, 2)).relu()
+        return hidden
+
+    def last_layer(self, features: Float[Tensor, "members n width"]) -> Float[Tensor, "members n classes"]:
+        """Logits from what goes into the last layer."""
+        logits = torch.baddbmm(self.biases[-1].unsqueeze(1), features, self.weights[-1].transpose(1, 2))
+        return nn.functional.pad(logits, (1, 0)) if logits.shape[2] == 1 else logits
 
     def chunks(self, x: Float[Tensor, "n d"]) -> Iterator[Float[Tensor, "rows d"]]:
         """Split the rows of `x` so that no intermediate tensor of `forward` grows beyond tens of megabytes."""

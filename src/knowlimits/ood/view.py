@@ -103,15 +103,9 @@ class _StackTap(nn.Module):
         self.stack, self.members, self.logits = stack, stack.members, stack.members * stack.classes
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = x.expand(self.stack.members, -1, -1)
-        layers = list(zip(self.stack.weights, self.stack.biases, strict=True))
-        for weight, bias in layers[:-1]:
-            hidden = torch.baddbmm(bias.unsqueeze(1), hidden, weight.transpose(1, 2)).relu()
-        weight, bias = layers[-1]
-        logits = torch.baddbmm(bias.unsqueeze(1), hidden, weight.transpose(1, 2))
-        if logits.shape[2] == 1:
-            logits = nn.functional.pad(logits, (1, 0))
-        return torch.cat([part.transpose(0, 1).flatten(1) for part in (hidden, logits)], 1)
+        features = self.stack.features(x.expand(self.stack.members, -1, -1))
+        logits = self.stack.last_layer(features)
+        return torch.cat([part.transpose(0, 1).flatten(1) for part in (features, logits)], 1)
 
 
 class _Tap(nn.Module):

@@ -6,23 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
-from sklearn.model_selection import train_test_split
 
 from knowlimits.metrics import auroc
 from knowlimits.models import StackClassifier
 from knowlimits.models.base import fit_each
-
-
-@dataclass(frozen=True)
-class Split:
-    """Rows to learn from, to stop early by, and to score on."""
-
-    X: np.ndarray
-    y: np.ndarray
-    X_val: np.ndarray
-    y_val: np.ndarray
-    X_test: np.ndarray
-    y_test: np.ndarray
+from knowlimits.models.split import Split, split_rows
 
 
 @dataclass(frozen=True)
@@ -78,12 +66,8 @@ class Problem:
     seed: int
 
     def split(self, repeat: int) -> Split:
-        """Half of the rows to learn from, a quarter to stop by, a quarter to score on, each class in its share."""
-        seed = self._seed(repeat)
-        rows = np.arange(len(self.y))
-        learn, rest = map(np.asarray, train_test_split(rows, test_size=0.5, random_state=seed, stratify=self.y))
-        stop, score = train_test_split(rest, test_size=0.5, random_state=seed, stratify=self.y[rest])
-        return Split(self.X[learn], self.y[learn], self.X[stop], self.y[stop], self.X[score], self.y[score])
+        """The rows of a repeat."""
+        return split_rows(self.X, self.y, self._seed(repeat))
 
     def model(self, parameters: dict[str, Any], repeat: int) -> StackClassifier:
         """The unfitted classifier of a trial."""
