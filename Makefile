@@ -25,7 +25,7 @@ check: .venv/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/python -m build --no-isolation --outdir build/dist >build/build.log 2>&1 || (cat build/build.log; exit 1)
-	$(BIN)/python -m zipfile -l $$(ls -t build/dist/*.whl | head -1) | grep -c -E 'half_moons.toml|search_space.toml' | grep -q 2
+	$(BIN)/python -m zipfile -l $$(ls -t build/dist/*.whl | head -1) | grep -c -E 'half_moons.toml|search_space.toml|page/report\.' | grep -q 5
 
 docs: .venv/.installed-docs  ## build the documentation into docs/_build
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 # Public name -> module that defines it; a module's own name stands for the module itself.
 _HOMES = {
     "AnchoredEnsemble": "knowlimits.models",
+    "Audit": "knowlimits.auditing",
     "BayesByBackprop": "knowlimits.models",
     "Ensemble": "knowlimits.models",
     "Breakpoints": "knowlimits.piecewise",
@@ -28,6 +29,8 @@ _HOMES = {
     "StudyInUse": "knowlimits.tuning",
     "Stack": "knowlimits.networks",
     "UnsupportedOperation": "knowlimits.piecewise",
+    "assert_far_field": "knowlimits.auditing",
+    "audit": "knowlimits.auditing",
     "breakpoints": "knowlimits.piecewise",
     "detectors": "knowlimits.detectors",
     "dropout_members": "knowlimits.networks.masks",
@@ -47,6 +50,7 @@ __all__ = list(_HOMES)
 
 if TYPE_CHECKING:
     from knowlimits import detectors, metrics, plots, scores
+    from knowlimits.auditing import Audit, assert_far_field, audit
     from knowlimits.farfield import FarField, Horizon, far_field, horizon
     from knowlimits.io import load, save
     from knowlimits.models import (

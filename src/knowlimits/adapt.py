@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from knowlimits.exported import with_linear_modules
 from knowlimits.networks import Stack
+from knowlimits.pipelines import before_last
 
 ACCEPTED = (
     "a fitted classifier of knowlimits, a torch.nn.Module, a torch.export program, a fitted scikit-learn MLPClassifier, "
@@ -64,7 +66,7 @@ def _as_module(model: Any) -> nn.Module:
     if isinstance(model, nn.Module):
         return model
     if isinstance(model, torch.export.ExportedProgram):
-        return model.module()
+        return with_linear_modules(model)
     kinds = {kind.__name__ for kind in type(model).__mro__ if kind.__module__.startswith("sklearn.")}
     if "Pipeline" in kinds:
         return _from_pipeline(model)
@@ -105,14 +107,14 @@ def _from_mlp(model: Any) -> nn.Module:
 
 
 def _from_pipeline(model: Any) -> nn.Module:
-    steps = [step for _, step in model.steps]
-    last = _as_module(steps[-1])
-    features = model.n_features_in_
-    matrix, shift = np.eye(features), np.zeros(features)
-    for step in steps[:-1]:
-        a, b = _affine_map(step, len(shift))
-        matrix, shift = a @ matrix, a @ shift + b
-    return nn.Sequential(_linear(matrix, shift), last)
+    last = _as_module(model.steps[-1][1])
+    steps = before_last(model)
+    if any(steps.held):
+        raise TypeError(
+            "model must be a Pipeline whose steps before the last are affine: scalers, PCA, selections, passthrough, or a "
+            f"ColumnTransformer or Pipeline of these. Got {', '.join(sorted({*steps.held} - {''}))} instead."
+        )
+    return nn.Sequential(_linear(steps.matrix, steps.shift), last)
 
 
 def _linear(weight: np.ndarray, bias: np.ndarray) -> nn.Linear:
@@ -121,47 +123,3 @@ def _linear(weight: np.ndarray, bias: np.ndarray) -> nn.Linear:
         layer.weight.copy_(torch.tensor(weight))
         layer.bias.copy_(torch.tensor(bias))
     return layer
-
-
-def _affine_map(step: Any, features: int) -> tuple[np.ndarray, np.ndarray]:
-    """The matrix and shift of a fitted transformer."""
-    name = type(step).__name__
-    scale, shift = np.ones(features), np.zeros(features)
-    if step is None or step == "passthrough" or (name == "FunctionTransformer" and step.func is None):
-        return np.diag(scale), shift
-    if name in ("StandardScaler", "RobustScaler", "MaxAbsScaler"):
-        centre = getattr(step, "mean_", None) if name == "StandardScaler" else getattr(step, "center_", None)
-        if name == "StandardScaler" and not step.with_mean:
-            centre = None
-        if getattr(step, "scale_", None) is not None:
-            scale = 1 / step.scale_
-        return np.diag(scale), shift if centre is None else -centre * scale
-    if name == "MinMaxScaler" and not step.clip:
-        return np.diag(step.scale_), step.min_
-    if name == "PCA":
-        matrix = step.components_
-        if step.whiten:
-            matrix = matrix / np.sqrt(step.explained_variance_)[:, None]
-        return matrix, -matrix @ step.mean_
-    if name == "ColumnTransformer":
-        rows, shifts = [], []
-        for label, transformer, _ in step.transformers_:
-            columns = step._transformer_to_input_indices[label]
-            if transformer == "drop" or not len(columns):
-                continue
-            part, part_shift = _affine_map(transformer, len(columns))
-            matrix = np.zeros((len(part_shift), features))
-            matrix[:, columns] = part
-            rows.append(matrix)
-            shifts.append(part_shift)
-        return np.concatenate(rows), np.concatenate(shifts)
-    if name == "Pipeline":
-        matrix = np.eye(features)
-        for _, inner in step.steps:
-            a, b = _affine_map(inner, len(matrix))
-            matrix, shift = a @ matrix, a @ shift + b
-        return matrix, shift
-    raise TypeError(
-        "model must be a Pipeline whose steps before the last are affine: scalers, PCA, passthrough, or a ColumnTransformer or "
-        f"Pipeline of these. Got {name}{' with clip=True' if name == 'MinMaxScaler' else ''} instead."
-    )

@@ -7,7 +7,7 @@ import difflib
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -256,7 +256,7 @@ def regions(
     Parameters
     ----------
     model
-        A file written by knowlimits.save.
+        A file written by knowlimits.save, an ONNX file (.onnx) or a torch.export program (.pt2).
     box
         Only this part of the plane: x from, x to, y from, y to.
     member
@@ -268,8 +268,6 @@ def regions(
     csv
         Table to write, a row for every cell: its area, whether it is bounded, and the polygon.
     """
-    if model.suffix in (".pt", ".pth", ".pkl", ".pickle", ".joblib"):
-        raise UsageError(f"MODEL: {model} is a pickle, which runs code when it is loaded. Save it by knowlimits.save.")
     for path in (output, csv):
         if path is not None:
             _check_writable(path.parent)
@@ -277,13 +275,12 @@ def regions(
 
     matplotlib.use("Agg")
     from knowlimits.experiments.regions import draw_regions, write_regions
-    from knowlimits.io import load
     from knowlimits.piecewise import partition
 
+    loaded = _load(model)
     try:
-        loaded = load(model)
         cells = partition(loaded, box=box, member=member, jobs=jobs, verbose=sys.stderr.isatty())
-    except (OSError, ValueError, MemoryError) as error:
+    except (OSError, ValueError, MemoryError, NotImplementedError) as error:
         raise UsageError(f"MODEL: {error}") from None
     print(cells)
     print(f"{len(cells.merged())} linear regions")
@@ -292,6 +289,100 @@ def regions(
         draw_regions(output, loaded, cells, box)
     if csv is not None:
         write_regions(csv, cells)
+
+
+@app.command
+def audit(
+    model: Path,
+    data: Path,
+    *,
+    target: str | None = None,
+    test: Path | None = None,
+    continuous: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    layer: str | None = None,
+    max_rows: int = 2000,
+    seed: int = 0,
+    html: Path | None = None,
+    force: bool = False,
+) -> None:
+    """Where a model of your own is sure of itself without reason, how soon, and what helps.
+
+    Parameters
+    ----------
+    model
+        A file written by knowlimits.save, an ONNX file (.onnx) or a torch.export program (.pt2).
+    data
+        CSV file of data like those that the model was trained on, with a line of names on top.
+    target
+        Column of the labels in it; without it there are none.
+    test
+        CSV file of rows that the model has not seen, with the same columns.
+    continuous
+        Columns to move, or all; without it those that do not look like codes.
+    layer
+        Submodule whose input are the features that detectors look at; the last linear layer without it.
+    max_rows
+        Of larger tables so many rows are drawn.
+    seed
+        Fixes what is drawn.
+    html
+        Report to write, one file that needs nothing else.
+    force
+        Replace a report that is there.
+    """
+    if html is not None:
+        _check_writable(html.parent, "--html")
+        if html.exists() and not force:
+            raise UsageError(f"--html: {html} is there already. Give --force to replace it.")
+    import numpy as np
+
+    from knowlimits.auditing import audit as run
+    from knowlimits.io import read_numbers, read_table
+
+    def read(path: Path) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+        if target is not None:
+            return read_table(path, target)
+        values, names = read_numbers(path)
+        return values, None, names
+
+    loaded = _load(model)
+    try:
+        X, y, names = read(data)
+        X_test = y_test = None
+        if test is not None:
+            X_test, y_test, others = read(test)
+            if others != names:
+                raise UsageError(f"--test: {test} must have the columns of {data}, in their order. Got {', '.join(others)}.")
+        columns = "all" if continuous == ("all",) else list(continuous) or None
+        found = run(
+            loaded,
+            X,
+            y,
+            feature_names=names,
+            continuous=columns,
+            X_test=X_test,
+            y_test=y_test,
+            layer=layer,
+            max_rows=max_rows,
+            random_state=seed,
+            verbose=sys.stderr.isatty(),
+        )
+        print(found)
+        if html is not None:
+            found.to_html(html, overwrite=force)
+            print(f"\nThe report: {html}")
+    except (OSError, ValueError, TypeError, NotImplementedError) as error:
+        raise UsageError(str(error)) from None
+
+
+def _load(path: Path) -> Any:
+    """The model in a file."""
+    from knowlimits.io import load
+
+    try:
+        return load(path)
+    except (OSError, ValueError, ImportError, NotImplementedError) as error:
+        raise UsageError(f"MODEL: {error}") from None
 
 
 def _model_name(name: str) -> str:
@@ -303,7 +394,7 @@ def _model_name(name: str) -> str:
     raise UsageError(f"--models: unknown model {name!r}. Accepted: {', '.join(MODELS)}.{hint}")
 
 
-def _check_writable(folder: Path) -> None:
+def _check_writable(folder: Path, option: str = "--out") -> None:
     """Raise before anything is computed that could then not be kept."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -311,7 +402,7 @@ def _check_writable(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UsageError(f"--out: cannot write to {folder}: {error.strerror}.") from None
+        raise UsageError(f"{option}: cannot write to {folder}: {error.strerror}.") from None
 
 
 def _check_device(device: str) -> None:

@@ -1,4 +1,4 @@
-"""Fitted classifiers as files: safetensors with a JSON header, never pickle."""
+"""Files: fitted classifiers as safetensors with a JSON header, never pickle; those of others; and tables as CSV."""
 
 import csv
 import inspect
@@ -14,10 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from knowlimits import models
+from knowlimits.formats.onnx import read_onnx
+from knowlimits.formats.pt2 import read_pt2
 from knowlimits.networks import Stack
 from knowlimits.ood.guard import Guard
 
 _VERSION = 1
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
 _KEY = "knowlimits"
 _GUARD = ("components", "width", "tolerance", "random_state")
 _CLASSES = {name: getattr(models, name) for name in models.__all__ if inspect.isclass(getattr(models, name))}
@@ -83,15 +86,35 @@ def _parts(model: models.StackClassifier) -> tuple[dict[str, Any], dict[str, tor
 
 
 def load(path: str | os.PathLike, device: str = "cpu") -> Any:
-    """Read a classifier that `save` wrote.
+    """Read a classifier that `save` wrote, or one of others in an ONNX file (.onnx) or a `torch.export` program (.pt2).
+
+    No code of a file runs: pickles are refused, and programs are screened first.
+
+    Args:
+        path: the file; its ending says what it is.
+        device: torch device for a classifier of ours.
+
+    Returns:
+        A fitted classifier of ours, a `torch.nn.Module` that returns logits, or a `torch.export.ExportedProgram`.
 
     Raises:
-        ValueError: if the file is foreign, truncated or of a newer format.
+        ValueError: if the file is foreign, damaged, of a newer format, or not what can be read safely.
+        UnsupportedOperation: if an ONNX file has an operator that is not known.
+        ImportError: if it is an ONNX file, and onnx is not installed.
         OSError: if it cannot be read.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
+    if path.suffix.lower() in _PICKLES:
+        raise ValueError(
+            f"{path} is a pickle, which runs code when it is loaded. Save the model by knowlimits.save, as ONNX, or by "
+            "torch.export.save."
+        )
+    if path.suffix.lower() == ".onnx":
+        return read_onnx(path.read_bytes(), str(path))
+    if path.suffix.lower() == ".pt2":
+        return read_pt2(path.read_bytes(), str(path))
     try:
         with safe_open(path, framework="pt", device=device) as file:
             metadata = file.metadata() or {}
@@ -132,7 +155,7 @@ def load(path: str | os.PathLike, device: str = "cpu") -> Any:
 
 
 def read_table(path: str | os.PathLike, target: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Read a CSV file of numbers with a line of names on top.
+    """Read a CSV file of numbers and labels with a line of names on top.
 
     Args:
         path: the file.
@@ -145,39 +168,61 @@ def read_table(path: str | os.PathLike, target: str) -> tuple[np.ndarray, np.nda
         ValueError: if it is no such table; the text says where and why.
         OSError: if it cannot be read.
     """
-    path = Path(path)
+    names, rows = _cells(path)
+    if names.count(target) != 1:
+        raise ValueError(f"{path} must have one column {target!r}. Got {', '.join(names)}.")
+    at = names.index(target)
+    labels = [row.pop(at).strip() for row in rows]
+    if "" in labels:
+        raise ValueError(f"{path}, row {labels.index('') + 2}, column {target!r}, must have a label. Got nothing.")
+    del names[at]
+    values = _numbers(path, names, rows)
     try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+        return values, np.array([int(label) for label in labels]), names
+    except ValueError:
+        return values, np.array(labels), names
+
+
+def read_numbers(path: str | os.PathLike) -> tuple[np.ndarray, list[str]]:
+    """Read a CSV file of numbers with a line of names on top: values ``(n, d)`` and the names.
+
+    Raises:
+        ValueError: if it is no such table; the text says where and why.
+        OSError: if it cannot be read.
+    """
+    names, rows = _cells(path)
+    return _numbers(path, names, rows), names
+
+
+def _cells(path: str | os.PathLike) -> tuple[list[str], list[list[str]]]:
+    """The names of a table's columns, and its rows, which are as long."""
+    try:
+        rows = list(csv.reader(Path(path).read_text(encoding="utf-8-sig").splitlines()))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not a CSV file in UTF-8: {error}.") from None
     rows = [row for row in rows if row]
     if len(rows) < 2:
         raise ValueError(f"{path} must have a line of names and rows below it. Got {len(rows)} lines.")
     names = [name.strip() for name in rows[0]]
-    if names.count(target) != 1:
-        raise ValueError(f"{path} must have one column {target!r}. Got {', '.join(names)}.")
-    at = names.index(target)
-    features = names[:at] + names[at + 1 :]
-    labels, values = [], np.empty((len(rows) - 1, len(features)))
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(names):
             raise ValueError(f"{path}, row {number}, must have {len(names)} entries. Got {len(row)}.")
-        labels.append(row[at].strip())
-        for name, entry, k in zip(features, row[:at] + row[at + 1 :], range(len(features)), strict=True):
+    return names, rows[1:]
+
+
+def _numbers(path: str | os.PathLike, names: list[str], rows: list[list[str]]) -> np.ndarray:
+    values = np.empty((len(rows), len(names)))
+    for number, row in enumerate(rows):
+        for k, entry in enumerate(row):
             try:
-                values[number - 2, k] = float(entry)
+                values[number, k] = float(entry)
             except ValueError:
                 what = "nothing" if not entry.strip() else repr(entry)
-                raise ValueError(f"{path}, row {number}, column {name!r}, must be a number. Got {what}.") from None
+                raise ValueError(f"{path}, row {number + 2}, column {names[k]!r}, must be a number. Got {what}.") from None
     if not np.isfinite(values).all():
         row, k = np.argwhere(~np.isfinite(values))[0]
-        raise ValueError(f"{path}, row {row + 2}, column {features[k]!r}, must be finite. Got {values[row, k]}.")
-    if "" in labels:
-        raise ValueError(f"{path}, row {labels.index('') + 2}, column {target!r}, must have a label. Got nothing.")
-    try:
-        return values, np.array([int(label) for label in labels]), features
-    except ValueError:
-        return values, np.array(labels), features
+        raise ValueError(f"{path}, row {row + 2}, column {names[k]!r}, must be finite. Got {values[row, k]}.")
+    return values
 
 
 def _plain(value: Any) -> Any:

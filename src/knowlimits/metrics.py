@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import betaincinv, ndtri
 from scipy.stats import rankdata
 
 
@@ -68,6 +70,63 @@ def threshold(in_scores: Any, keep: float = 0.95) -> float:
     (scores,) = _checked(in_scores)
     # Without the slack, 0.95 of 20 would be 19 and a little.
     return float(np.sort(scores)[int(np.ceil(keep * len(scores) - 1e-9)) - 1])
+
+
+def auroc_interval(in_scores: Any, ood_scores: Any, level: float = 0.95) -> tuple[float, float]:
+    """An interval for `auroc` that stays an interval where the area is 1 or 0.
+
+    Those areas t from which the one that was found is as far as a normal quantile times the standard error at t (Newcombe,
+    2006, part 2, method 5), with the error of Hanley and McNeil (1982).
+
+    Args:
+        in_scores: of familiar inputs, ``(n,)``.
+        ood_scores: of out-of-distribution inputs, ``(m,)``.
+        level: coverage that is aimed at.
+
+    Raises:
+        ValueError: unless `level` is between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1. Got {level} instead.")
+    found = auroc(in_scores, ood_scores)
+    n, m = np.size(in_scores), np.size(ood_scores)
+    z, more = float(ndtri((1 + level) / 2)), (n + m) / 2 - 1
+
+    def off(t: float) -> float:
+        variance = t * (1 - t) * (1 + more * ((1 - t) / (2 - t) + t / (1 + t))) / (n * m)
+        return abs(found - t) - z * variance**0.5
+
+    # Both terms vanish at 0 and 1, which are no ends.
+    inside = min(max(found, 1e-9), 1 - 1e-9)
+    low = 0.0 if found == 0 else float(np.asarray(brentq(off, 0.0, inside)))
+    high = 1.0 if found == 1 else float(np.asarray(brentq(off, inside, 1.0)))
+    return low, high
+
+
+def share_interval(count: Any, total: int, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """An interval for a share, of which `count` out of `total` were counted (Clopper and Pearson, 1934).
+
+    Args:
+        count: one number or an array of them.
+        total: of how many.
+        level: coverage, at least.
+
+    Returns:
+        Lower and upper ends, of the shape of `count`.
+
+    Raises:
+        ValueError: if a count is not in 0 to `total`, or `level` not between 0 and 1.
+    """
+    counts = np.asarray(count, dtype=np.float64)
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1. Got {level} instead.")
+    if not (total > 0 and (counts >= 0).all() and (counts <= total).all()):
+        raise ValueError(f"count must be in 0 to total, and total positive. Got {count} of {total} instead.")
+    tail = (1 - level) / 2
+    # At the ends a parameter of the beta distribution would be 0.
+    low = np.where(counts > 0, betaincinv(np.maximum(counts, 1), total - counts + 1, tail), 0.0)
+    high = np.where(counts < total, betaincinv(counts + 1, np.maximum(total - counts, 1), 1 - tail), 1.0)
+    return low, high
 
 
 def bootstrap_interval(

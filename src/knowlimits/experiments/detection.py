@@ -6,20 +6,18 @@ infinity, where the limits are exact.
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from knowlimits import detectors, scores
-from knowlimits.farfield import far_field
 from knowlimits.metrics import auroc
 from knowlimits.models import StackClassifier
 from knowlimits.models.split import Split
-from knowlimits.ood.growth import Growth
 from knowlimits.ood.guard import Guard
 from knowlimits.ood.laplace import LastLayerLaplace
+from knowlimits.ood.panel import Panel
 
 #: Distances from all data that the table and the figure show; the last is infinity.
 DISTANCES = (*np.geomspace(1, 1e4, 13), np.inf)
@@ -42,19 +40,6 @@ class Detection:
     aurocs: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class Score:
-    """A score of a fitted model.
-
-    Attributes:
-        at: from points to scores.
-        along: from starts and directions of rays to how the score grows.
-    """
-
-    at: Callable[[np.ndarray], np.ndarray]
-    along: Callable[[np.ndarray, np.ndarray], Growth]
-
-
 def measure_detection(name: str, model: StackClassifier, data: Split) -> list[Detection]:
     """All scores of a model, on points at a distance from the ball that holds the data."""
     centre = data.X.mean(0)
@@ -62,50 +47,11 @@ def measure_detection(name: str, model: StackClassifier, data: Split) -> list[De
     angles = 2 * np.pi * (np.arange(_ANGLES) + 0.5) / _ANGLES
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     rim = centre + radius * directions
-    results = []
-    for score, of in fitted_scores(model, data).items():
-        inside = of.at(data.X_test[:_TEST])
-        outside = [of.at(rim + distance * directions) for distance in DISTANCES[:-1]] + [of.along(rim, directions).limit]
-        results.append(Detection(name, score, tuple(auroc(inside, far) for far in outside)))
-    return results
-
-
-def fitted_scores(model: StackClassifier, data: Split) -> dict[str, Score]:
-    """All scores by their names: of probabilities, detectors, last-layer Laplace, and the guard."""
-    found: dict[str, Score] = {}
-    names = ["max_prob", "entropy"]
-    if model.stack_.members > 1:
-        names += ["expected_entropy", "variance", "mutual_information"]
-    for name in names:
-        found[name] = Score(
-            lambda X, name=name: model.uncertainty(X, name),
-            lambda x, d, name=name: Growth.of(far_field(model, x, d).score(name)),
-        )
-    on_model = {
-        "energy": detectors.Energy(),
-        "max_logit": detectors.MaxLogit(),
-        "mahalanobis": detectors.Mahalanobis(),
-        "relative_mahalanobis": detectors.RelativeMahalanobis(),
-        "mixture": detectors.GaussianMixture(),
-        "neighbours": detectors.NearestNeighbours(),
-        "raw_neighbours": detectors.NearestNeighbours(normalized=False),
-        "vim": detectors.ViM(),
-    }
-    detectors.fit_all(list(on_model.values()), model, data.X, data.y)
-    for name, detector in on_model.items():
-        found[name] = Score(detector.score, detector.far_field)
-    if model.stack_.members == 1:
-        laplace = LastLayerLaplace(model).fit(data.X, data.y)
-        found["laplace_entropy"] = Score(
-            lambda X: _entropy(laplace.predict_proba(X)),
-            lambda x, d: Growth.of(_entropy(laplace.far_field(x, d))),
-        )
-    guard = Guard(model, random_state=0).fit(data.X)
-    found["guarded_entropy"] = Score(
-        lambda X: _entropy(guard.predict_proba(X)),
-        lambda x, d: Growth.of(_entropy(guard.far_field(x, d).probs)),
-    )
-    return found
+    panel = Panel(inputs=False).fit(model, data.X, data.y)
+    inside = panel.at(data.X_test[:_TEST])
+    outside = [panel.at(rim + distance * directions) for distance in DISTANCES[:-1]]
+    outside.append({score: growth.limit for score, growth in panel.along(rim, directions).items()})
+    return [Detection(name, score, tuple(auroc(near, far[score]) for far in outside)) for score, near in inside.items()]
 
 
 def remedies(models: dict[str, StackClassifier], data: Split) -> dict[str, Any]:
@@ -120,10 +66,6 @@ def remedies(models: dict[str, StackClassifier], data: Split) -> dict[str, Any]:
         shown[f"{single}, last-layer Laplace"] = LastLayerLaplace(first).fit(data.X, data.y)
     name = single or next(iter(models))
     return {**shown, f"{name}, guarded": Guard(first, random_state=0).fit(data.X)}
-
-
-def _entropy(probs: np.ndarray) -> np.ndarray:
-    return np.asarray(scores.entropy(probs[None]))
 
 
 def detection_csv(results: Sequence[Detection]) -> str:

@@ -18,10 +18,10 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images
 
 from knowlimits import plots
 from knowlimits.experiments import half_moons
-from knowlimits.experiments.detection import fitted_scores
-from knowlimits.io import read_table, write_atomically
+from knowlimits.io import read_numbers, read_table, write_atomically
 from knowlimits.metrics import auroc, fpr_at_95_ood_caught, ood_accepted_at_95_in
 from knowlimits.models.split import Split, split_rows
+from knowlimits.ood.panel import Panel
 from knowlimits.progress import progress_bar
 from knowlimits.workers import workers
 
@@ -108,22 +108,11 @@ def own_table(data: Path, target: str, ood: Path) -> Table:
     missing = [name for name in names if name not in header]
     if missing or len(others) > 1:
         raise ValueError(f"{ood} must have the columns of {data}. Missing are {missing}, too many {others[1:]}.")
-    foreign, order = _numbers(ood, others[0] if others else None)
+    if others:
+        foreign, _, order = read_table(ood, others[0])
+    else:
+        foreign, order = read_numbers(ood)
     return Table(data.stem, X, y, {ood.stem: foreign[:, [order.index(name) for name in names]]})
-
-
-def _numbers(path: Path, label: str | None) -> tuple[np.ndarray, list[str]]:
-    if label is not None:
-        X, _, names = read_table(path, label)
-        return X, names
-    # The last column as labels, and back among the features.
-    with path.open(encoding="utf-8-sig") as file:
-        last = next(csv.reader(file))[-1].strip()
-    X, y, names = read_table(path, last)
-    try:
-        return np.c_[X, y.astype(np.float64)], [*names, last]
-    except ValueError:
-        raise ValueError(f"{path}, column {last!r}, must be numbers.") from None
 
 
 def _photographs() -> np.ndarray:
@@ -180,20 +169,21 @@ def measure(table: Table, models: Sequence[str], seed: int) -> tuple[list[Measur
     found, orders = [], []
     for name in models:
         model = half_moons.build(name, seed, parameters=_PARAMETERS).fit(data.X, data.y, data.X_val, data.y_val)
-        for score, of in fitted_scores(model, data).items():
-            inside, growth = of.at(X_test), of.along(starts, directions)
-            far = {factor: of.at(starts + factor * directions) for factor in FACTORS}
-            outside = {kind: of.at(rows) for kind, rows in foreign.items()}
-            outside |= {f"one feature times {factor:,}": scores for factor, scores in far.items()}
-            outside["one feature to infinity"] = growth.limit
+        panel = Panel(inputs=False).fit(model, data.X, data.y)
+        inside, growths = panel.at(X_test), panel.along(starts, directions)
+        far = {factor: panel.at(starts + factor * directions) for factor in FACTORS}
+        outside = {kind: panel.at(rows) for kind, rows in foreign.items()}
+        outside |= {f"one feature times {factor:,}": scores for factor, scores in far.items()}
+        outside["one feature to infinity"] = {score: growth.limit for score, growth in growths.items()}
+        for score, near in inside.items():
             for kind, scores in outside.items():
-                rates = auroc(inside, scores), fpr_at_95_ood_caught(inside, scores), ood_accepted_at_95_in(inside, scores)
+                rates = [rate(near, scores[score]) for rate in (auroc, fpr_at_95_ood_caught, ood_accepted_at_95_in)]
                 found.append(Measured(table.name, name, score, kind, seed, *rates))
             # Differences between decades, so that constants and lower powers hardly count.
-            steps = [np.abs(far[10**k] - far[10 ** (k - 1)]) for k in (3, 4)]
+            steps = [np.abs(far[10**k][score] - far[10 ** (k - 1)][score]) for k in (3, 4)]
             moves = (steps[0] > 1e-9) & (steps[1] > 1e-9)
             slopes = np.where(moves, np.log10(np.where(moves, steps[1], 1) / np.where(moves, steps[0], 1)), 0.0)
-            orders.append(Order(table.name, name, score, growth.power, np.maximum(slopes, 0.0)))
+            orders.append(Order(table.name, name, score, growths[score].power, np.maximum(slopes, 0.0)))
     return found, orders
 
 

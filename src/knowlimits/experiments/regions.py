@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from knowlimits import plots
+from knowlimits import plots, scores
+from knowlimits.adapt import as_modules, logits_of
 from knowlimits.io import write_atomically
 from knowlimits.piecewise import Partition
 
@@ -15,17 +17,20 @@ _GRID = 400
 
 
 def draw_regions(path: Path, model: Any, cells: Partition, box: tuple[float, float, float, float] | None) -> None:
-    """Draw the entropy of a fitted classifier and the edges of its cells.
+    """Draw the entropy of a classifier and the edges of its cells.
 
     Args:
         path: file to write; its ending says in which format.
-        model: a fitted classifier of ours of two features.
+        model: what `knowlimits.far_field` takes, of two features.
         cells: its partition.
         box: what to show: x from, x to, y from, y to; without it the middle half of the vertices, and as much round them.
     """
     extent = box or _middle(cells)
     x, y = np.meshgrid(np.linspace(extent[0], extent[1], _GRID), np.linspace(extent[2], extent[3], _GRID))
-    entropy = model.uncertainty(np.stack([x.ravel(), y.ravel()], axis=1), "entropy", base=2).reshape(x.shape)
+    points = torch.from_numpy(np.stack([x.ravel(), y.ravel()], axis=1))
+    with torch.no_grad():
+        members = [logits_of(module.eval()(points), len(points)).softmax(-1) for module in as_modules(model)]
+    entropy = scores.entropy(torch.cat(members), base=2).numpy().reshape(x.shape)
     figure, ax = plots.plt.subplots(figsize=(6, 5), layout="constrained")
     image = ax.imshow(entropy, origin="lower", extent=extent, cmap="Purples", vmin=0, aspect="auto", interpolation="nearest")
     plots.edges(ax, cells, extent, linewidth=0.3)

@@ -6,7 +6,7 @@ more features than rows, do no harm. Along a ray of rate r each distance is even
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.covariance import LedoitWolf
+from sklearn.covariance import ledoit_wolf
 
 from knowlimits.ood.base import Detector
 from knowlimits.ood.growth import Growth, cleaned, smallest
@@ -15,8 +15,7 @@ from knowlimits.ood.view import Ahead, Seen
 
 def _precision(centred: np.ndarray) -> np.ndarray:
     """The inverse covariance of centred rows."""
-    fitted = LedoitWolf(assume_centered=True).fit(centred)
-    covariance = np.asarray(fitted.covariance_)
+    covariance = np.asarray(ledoit_wolf(centred, assume_centered=True)[0])
     # Where no feature moves at all, shrinking leaves 0.
     floor = 1e-12 * (float(np.trace(covariance)) / len(covariance) or 1.0)
     return np.linalg.inv(covariance + floor * np.eye(len(covariance)))
@@ -82,17 +81,20 @@ class GaussianMixture(Detector):
     def _learn(self, seen: Seen, labels: np.ndarray | None) -> None:
         labels = self._labels(labels)
         self._gaussians = []
+        means = np.stack([seen.features[labels == c].mean(0) for c in range(labels.max() + 1)])
+        pooled = _precision(seen.features - means[labels])
         for c in range(labels.max() + 1):
             h = seen.features[labels == c]
-            mean = h.mean(0)
-            precision = _precision(h - mean)
+            mean = means[c]
+            # One row has no covariance of its own.
+            precision = _precision(h - mean) if len(h) > 1 else pooled
             constant = np.log(len(h) / len(labels)) + 0.5 * np.linalg.slogdet(precision / (2 * np.pi))[1]
             self._gaussians.append((mean, precision, constant))
 
     def _score(self, seen: Seen) -> np.ndarray:
         h = seen.features
         logs = [constant - 0.5 * _form(h - mean, precision, h - mean) for mean, precision, constant in self._gaussians]
-        return -logsumexp(logs, axis=0)
+        return -np.asarray(logsumexp(logs, axis=0))
 
     def _growth(self, ahead: Ahead) -> Growth:
         per_class = [(_terms(ahead, mean, precision), constant) for mean, precision, constant in self._gaussians]

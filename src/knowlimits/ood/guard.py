@@ -130,8 +130,12 @@ class Guard(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities, ``(n, classes)``."""
+        return self.blend(X, self._model_probs(X))
+
+    def blend(self, X: Any, probs: np.ndarray) -> np.ndarray:
+        """Probabilities ``(n, classes)`` out of the model's own at the same points, for those who have them already."""
         weight = self.weight(X)[:, None]
-        return weight * self._model_probs(X) + (1 - weight) / len(self.classes_)
+        return weight * probs + (1 - weight) / len(self.classes_)
 
     def predict(self, X: Any) -> np.ndarray:
         """The model's own prediction, ``(n,)``."""

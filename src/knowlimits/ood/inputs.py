@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from scipy.spatial.distance import cdist
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.preprocessing import StandardScaler
@@ -90,7 +91,7 @@ class InputDetector:
         length = np.linalg.norm(rate, axis=1)
         X, k = np.asarray(self._factor._fit_X), self._factor.n_neighbors_
         along = np.round(rate / np.where(length > 0, length, 1)[:, None] @ X.T, 12)
-        across = np.linalg.norm(X - offset[:, None], axis=2)
+        across = cdist(offset, X)
         chosen = np.lexsort((across, -along), axis=1)[:, :k]
         still = np.where(length > 0, 0.0, 1.0)
         if (length == 0).any():

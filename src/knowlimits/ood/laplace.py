@@ -108,9 +108,18 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         self._draws = draws.reshape(self.samples, *self.weights_.shape)
         return self
 
+    def n_weights(self) -> int:
+        """Weights of the last layer, biases included: the covariance has this many rows."""
+        weight, bias = _last_layer(as_modules(self.model)[0])
+        return weight.size + bias.size
+
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities, ``(n, classes)``."""
-        h = _with_one(self._fitted().at(X).features, 1.0)
+        return self.of(self._fitted().at(X).features)
+
+    def of(self, features: np.ndarray) -> np.ndarray:
+        """Probabilities, ``(n, classes)``, by the last layer's inputs, for those who have them already."""
+        h = _with_one(features, 1.0)
         return self._sampled(h, None) if self.link == "sampling" else self._probit(h, np.ones(len(h)))
 
     def predict(self, X: Any) -> np.ndarray:
@@ -124,7 +133,11 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         Arguments are as `knowlimits.far_field` has them.
         """
         ahead = self._fitted().along(origins, directions, random_state)
-        rate, offset = _with_one(ahead.rate.features, 0.0), _with_one(ahead.offset.features, 1.0)
+        return self.along(ahead.rate.features, ahead.offset.features)
+
+    def along(self, rate: np.ndarray, offset: np.ndarray) -> np.ndarray:
+        """Limits of the probabilities, ``(n, classes)``, by rates and offsets of the last layer's inputs."""
+        rate, offset = _with_one(rate, 0.0), _with_one(offset, 1.0)
         still = (rate == 0).all(1)
         # Means and variances grow like a and a ** 2, beside which the 1 of the probit vanishes, unless nothing moves.
         h = np.where(still[:, None], offset, rate)
@@ -182,7 +195,10 @@ def _last_layer(module: nn.Module) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(module, Stack):
         weight, bias = module.weights[-1][0], module.biases[-1][0]
     else:
-        last = [m for m in module.modules() if isinstance(m, nn.Linear)][-1]
+        layers = [m for m in module.modules() if isinstance(m, nn.Linear)]
+        if not layers:
+            raise ValueError("model must end in a torch.nn.Linear. Got one without any.")
+        last = layers[-1]
         weight, bias = last.weight, torch.zeros(last.out_features) if last.bias is None else last.bias
     return weight.detach().double().numpy(), bias.detach().double().numpy()
 

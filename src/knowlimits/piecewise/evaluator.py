@@ -93,6 +93,11 @@ class Evaluator(TorchDispatchMode):
         super().__init__()
         self._where: list[str] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Nothing is compiled in here; torch would import its compiler, for 2.5 s, only to be told so.
+        return False
+
     def run(self, model: Callable[[Tensor], Any], x: Traced, module: nn.Module | None = None) -> Tensor:
         """The model's output for a traced input; `module` is that whose names messages use, if not the model itself."""
         module = model if module is None and isinstance(model, nn.Module) else module

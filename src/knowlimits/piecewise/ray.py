@@ -233,7 +233,7 @@ class _RayEvaluator(Evaluator):
         return self._larger(*(a if isinstance(a, Ray) else _constant(a, args) for a in args))
 
     def _relu(self, x: Ray) -> Ray:
-        if x.errors is None and x.device.type == "cpu" and not x.offset.requires_grad:
+        if x.errors is None and x.device.type == "cpu" and not (x.rate.requires_grad or x.offset.requires_grad):
             return self._relu_compiled(x)
         kept = ((x.rate > 0) | ((x.rate == 0) & (x.offset > 0))).to(x.dtype)
         self._crossed(x.rate, x.offset, x.owners, x.errors)

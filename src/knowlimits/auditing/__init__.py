@@ -1,0 +1,6 @@
+"""The report on a person's own model and its data."""
+
+from knowlimits.auditing.check import assert_far_field
+from knowlimits.auditing.report import Audit, audit
+
+__all__ = ["Audit", "assert_far_field", "audit"]

@@ -1,0 +1,126 @@
+"""What becomes of a classifier as one column grows without bound, the others staying as they are."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from knowlimits.auditing.settling import settled
+from knowlimits.auditing.subject import Subject
+from knowlimits.auditing.table import Table
+from knowlimits.farfield import FarField, far_field
+from knowlimits.ood.panel import AS_IT_IS, OF_PROBABILITIES, Panel
+
+#: A classifier with this confidence is sure of itself.
+SURE = 0.99
+# Rays of the limits of a model, of those of its remedies, of those that are followed to where they settle, and rows of curves.
+_RAYS, _OTHER_RAYS, _SETTLED_RAYS, _CURVE_ROWS = 100_000, 3_000, 3_000, 20
+#: Standard deviations that curves of the confidence go through.
+PLACES = np.concatenate([-np.geomspace(1000, 0.25, 25), [0.0], np.geomspace(0.25, 1000, 25)])
+
+
+@dataclass(frozen=True)
+class Features:
+    """What becomes of a classifier along each column.
+
+    Attributes:
+        table: a row for every column and way.
+        curves: confidence at `PLACES`, ``(features, places, 3)``: 5%, median and 95% of rows, by model or remedy.
+        rows: how many rows the limits are over, of those of the remedies, of the distances, and of the curves.
+        sure: share of all rays that end sure of themselves, by the name of the model or remedy.
+        limits: the limiting confidence of all rays, by the name of the model or remedy.
+    """
+
+    table: Table
+    curves: dict[str, np.ndarray]
+    rows: tuple[int, int, int, int]
+    sure: dict[str, float]
+    limits: dict[str, np.ndarray]
+
+
+def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> Features:
+    """Follow every continuous column of the rows towards minus and plus infinity."""
+    columns = subject.columns
+    F = len(columns.names)
+    rows = [_some(subject.rows, most // (2 * F), rng) for most in (_RAYS, _OTHER_RAYS, _SETTLED_RAYS)]
+    far = far_field(subject.modules, *rays(rows[0], columns.steps))
+    followed = far_field(subject.modules, *rays(rows[2], columns.steps))
+    distances = _quantiles(settled(subject.probabilities, followed), F)
+    units = _quantiles(far.radius.max(0), F)
+    confidence = far.confidence()
+    limits = {name: probs.max(1) for name, probs in panel.limits(*rays(rows[1], columns.steps)).items()}
+    limits[AS_IT_IS] = confidence
+    ending = _quantiles(confidence, F)
+    of_scores = {name: _quantiles(far.score(name), F) for name in names_of_scores(subject)}
+    classes = _classes(far, subject, F)
+    sure = {name: (values >= SURE).reshape(-1, F, 2).mean(0) for name, values in limits.items()}
+    medians = {name: np.median(values.reshape(-1, F, 2), axis=0) for name, values in limits.items()}
+    table = []
+    for f, name in enumerate(columns.names):
+        for way in range(2):
+            row: dict[str, Any] = {"feature": name, "towards": (-np.inf, np.inf)[way], "sure": sure[AS_IT_IS][f, way]}
+            row |= _spread("confidence", ending[:, f, way]) | {"classes": classes[f][way]}
+            for what, values in (("settled", distances), ("last_unit", units)):
+                row |= _spread(f"{what}_sd", values[:, f, way])
+                row[what] = values[1, f, way] * columns.deviations[f]
+            for score, values in of_scores.items():
+                row |= _spread(score, values[:, f, way])
+            for remedy in [name for name in limits if name != AS_IT_IS]:
+                row[f"sure, {remedy}"] = sure[remedy][f, way]
+                row[f"confidence, {remedy}"] = medians[remedy][f, way]
+            table.append(row)
+    curves = _curves(subject, panel, rng)
+    counts = (len(rows[0]), len(rows[1]), len(rows[2]), min(_CURVE_ROWS, len(subject.rows)))
+    return Features(Table.of(table), curves, counts, {name: float(values.mean()) for name, values in sure.items()}, limits)
+
+
+def rays(rows: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every row along every step, towards minus and plus infinity, in the order ``(rows, steps, 2)``."""
+    both = np.stack([-steps, steps], axis=1).reshape(-1, steps.shape[1])
+    return np.repeat(rows, len(both), axis=0), np.tile(both, (len(rows), 1))
+
+
+def names_of_scores(subject: Subject) -> tuple[str, ...]:
+    """Scores of probabilities, which are more for several members."""
+    return OF_PROBABILITIES if subject.members > 1 else OF_PROBABILITIES[:2]
+
+
+def _some(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    return rows if len(rows) <= most else rows[np.sort(rng.permutation(len(rows))[: max(1, most)])]
+
+
+def _quantiles(values: np.ndarray, features: int) -> np.ndarray:
+    """5%, median and 95% over the rows, ``(3, features, 2)``."""
+    return np.quantile(values.reshape(-1, features, 2), (0.05, 0.5, 0.95), axis=0)
+
+
+def _spread(name: str, values: np.ndarray) -> dict[str, float]:
+    return {f"{name}": values[1], f"{name}_5": values[0], f"{name}_95": values[2]}
+
+
+def _classes(far: FarField, subject: Subject, features: int) -> list[list[str]]:
+    """The classes that rays end in, with their shares of the rows; those that end level are named together."""
+    probs = far.probs.mean(0).reshape(-1, features, 2, len(subject.classes))
+    # Of those that are as likely as the likeliest, as none of them wins.
+    level = probs >= probs.max(-1, keepdims=True) * (1 - 1e-9)
+    found = []
+    for f in range(features):
+        found.append([])
+        for way in range(2):
+            sets, counts = np.unique(level[:, f, way], axis=0, return_counts=True)
+            order = np.argsort(-counts, kind="stable")
+            parts = [f"{' = '.join(map(str, subject.classes[sets[i]]))} ({counts[i] / counts.sum():.0%})" for i in order[:3]]
+            found[f].append(", ".join(parts) + (", ..." if len(order) > 3 else ""))
+    return found
+
+
+def _curves(subject: Subject, panel: Panel, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    rows = _some(subject.rows, _CURVE_ROWS, rng)
+    steps = subject.columns.steps
+    points = rows + (PLACES[:, None] * steps[:, None])[:, :, None]
+    shape = points.shape[:3]
+    found = {}
+    for name, probs in panel.probabilities(points.reshape(-1, rows.shape[1])).items():
+        confidence = probs.max(1).reshape(shape)
+        found[name] = np.moveaxis(np.quantile(confidence, (0.05, 0.5, 0.95), axis=2), 0, 2)
+    return found

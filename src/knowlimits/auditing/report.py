@@ -1,0 +1,181 @@
+"""The audit of a person's own model: where it is sure of itself without reason, how soon, and what helps."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from knowlimits.auditing import text
+from knowlimits.auditing.detection import detection
+from knowlimits.auditing.directions import Directions, in_directions
+from knowlimits.auditing.features import Features, along_features
+from knowlimits.auditing.remedies import beside
+from knowlimits.auditing.subject import Subject, read_subject
+from knowlimits.auditing.table import Table
+from knowlimits.auditing.verdict import verdict
+from knowlimits.ood.panel import Panel
+from knowlimits.progress import progress_bar
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found; `print` shows a page of text, `to_html` writes a report.
+
+    Attributes:
+        verdict: sentences in plain words, each with its number.
+        features: a row for each continuous column and way: `sure`, the share of rows that end with a confidence of 0.99 or
+            more; `confidence` and every score at infinity, medians with 5% and 95% of the rows; `classes` that they end in;
+            `settled_sd` and `settled`, how far until the confidence is within 0.01 of its limit, in standard deviations and in
+            the column's own unit; `last_unit_sd` and `last_unit`, how far until nothing changes any more.
+        directions: a row for the model and each remedy: the share of directions that end sure, with an interval.
+        steepest: the direction in which the model is most confident of the rarest class, a row for each column.
+        detection: a row for each score, way and radius: area under the ROC curve, and what the usual threshold refuses.
+        remedies: a row for the model and each remedy: what it does far away, and what it costs near by.
+        left_out: columns that were not moved, and why.
+        notes: what was sampled, and what could not be done.
+    """
+
+    verdict: tuple[str, ...]
+    features: Table
+    directions: Table
+    steepest: Table
+    detection: Table
+    remedies: Table
+    left_out: dict[str, str]
+    notes: tuple[str, ...]
+    _subject: Subject = field(repr=False)
+    _features: Features = field(repr=False)
+    _directions: Directions = field(repr=False)
+    _title: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return text.page(self)
+
+    def to_frame(self) -> dict[str, Any]:
+        """All tables as pandas DataFrames, by their names.
+
+        Raises:
+            ImportError: if pandas is not installed.
+        """
+        names = ("features", "directions", "steepest", "detection", "remedies")
+        return {name: getattr(self, name).to_frame() for name in names}
+
+    def to_html(self, path: str | os.PathLike, overwrite: bool = False) -> None:
+        """Write the report as one file that needs nothing else.
+
+        Args:
+            path: the file.
+            overwrite: replace a file that is there.
+
+        Raises:
+            FileExistsError: if a file is there and `overwrite` is false.
+            OSError: if it cannot be written.
+        """
+        from knowlimits.auditing.html import write_report
+
+        write_report(self, path, overwrite)
+
+
+def audit(
+    model: Any,
+    X: Any,
+    y: Any = None,
+    feature_names: Any = None,
+    continuous: Any = None,
+    X_test: Any = None,
+    y_test: Any = None,
+    *,
+    layer: str | None = None,
+    max_rows: int = 2000,
+    random_state: int = 0,
+    verbose: bool = False,
+) -> Audit:
+    """Where a classifier is sure of itself without reason, how soon, and what helps: the report on a person's own model.
+
+    Columns are moved towards minus and plus infinity, one by one and together, and what becomes of the model there is
+    computed exactly. Encoded categories stay as they are.
+
+    Args:
+        model: what `knowlimits.far_field` takes, or a Pipeline that ends in one, whose other steps may encode categories.
+        X: data like those that the model was trained on, ``(n, columns)``: an array or a DataFrame.
+        y: labels, ``(n,)``. Without them detectors of classes take the model's predictions.
+        feature_names: of the columns; without them those of a DataFrame, of the model, or x0, x1 and so on.
+        continuous: names or places of the columns to move, or ``"all"``. Without it columns with two values, and those with few
+            whole numbers, are taken for codes and stay.
+        X_test: rows that the model and the detectors have not seen; a quarter of X without them.
+        y_test: their labels.
+        layer: name of the submodule whose input are the features that detectors look at; the last `torch.nn.Linear` without it.
+        max_rows: of larger tables so many rows are drawn.
+        random_state: seed of everything that is drawn.
+        verbose: show a progress bar.
+
+    Raises:
+        TypeError: if the model is none that `knowlimits.far_field` takes.
+        ValueError: if data and model do not fit; the text says where.
+        UnsupportedOperation: if the model does something that the table of operations has no entry for.
+
+    Example:
+        >>> import knowlimits as kl
+        >>> from sklearn.datasets import load_wine
+        >>> X, y = load_wine(return_X_y=True)
+        >>> a = kl.audit(kl.NeuralNetwork(epochs=2, random_state=0).fit(X, y), X, y)
+        >>> len(a.features)  # 13 columns, up and down
+        26
+    """
+    if max_rows < 16:
+        raise ValueError(f"max_rows must be at least 16. Got {max_rows} instead.")
+    subject = read_subject(model, X, y, X_test, y_test, feature_names, continuous, max_rows, random_state)
+    rng = np.random.default_rng(random_state)
+    with progress_bar("detectors and remedies", 4, verbose) as advance:
+
+        def step(text: str) -> None:
+            if advance:
+                advance(1, text)
+
+        panel = Panel(layer).fit(subject.modules, subject.rows, subject.known_labels)
+        step("columns to infinity")
+        features = along_features(subject, panel, rng)
+        step("directions")
+        directions = in_directions(subject, panel, rng)
+        step("scores by distance")
+        scores = detection(subject, panel, rng)
+        step("done")
+    remedies = beside(subject, panel, features, directions, scores)
+    return Audit(
+        tuple(verdict(subject, features, directions, scores, remedies)),
+        features.table,
+        directions.table,
+        directions.steepest,
+        scores,
+        remedies,
+        subject.columns.left_out,
+        tuple(_notes(subject, features, panel)),
+        subject,
+        features,
+        directions,
+        _title(model, subject),
+    )
+
+
+def _title(model: Any, subject: Subject) -> str:
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    members = f"{subject.members} members, " if subject.members > 1 else ""
+    return f"{type(last).__name__}: {members}{len(subject.classes)} classes, {len(subject.columns.names)} continuous columns"
+
+
+def _notes(subject: Subject, features: Features, panel: Panel) -> list[str]:
+    rows, others, settled, curves = features.rows
+    test = "given" if subject.held_out else "a quarter of the data, which the model may have seen"
+    found = [
+        f"{subject.given:,} rows were given; {len(subject.rows):,} of them stand for the data, {len(subject.test_rows):,} test "
+        f"rows ({test}) for familiar ones.",
+        f"Limits are exact, over {rows:,} rows for the model and {others:,} for its remedies; distances to where the "
+        f"confidence settles are over {settled:,} rows, found between places that are looked at, which grow by a constant "
+        f"factor; curves are over {curves:,} rows.",
+    ]
+    if subject.labels is None:
+        found.append("No labels were given: the model's own predictions stand for them.")
+    if panel.laplace is None:
+        found.append(f"No last-layer Laplace: {panel.without_laplace}")
+    return found

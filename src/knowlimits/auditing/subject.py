@@ -1,0 +1,145 @@
+"""What is audited: a model, and its data as the network sees them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from knowlimits.adapt import as_modules, logits_of
+from knowlimits.auditing.columns import Continuous, Source
+
+# Rows at a time; intermediate values of so many rows stay in the processor's cache.
+_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and its data.
+
+    Attributes:
+        modules: the members, in float64 and eval mode.
+        classes: labels of the classes, ``(classes,)``.
+        columns: the columns that move.
+        rows: what the network sees of the data, ``(n, inputs)``; a sample of them if there are many.
+        labels: places of their classes in `classes`, ``(n,)``, or None if no labels were given.
+        test_rows, test_labels: of rows that detectors are not fitted to.
+        given: how many rows there were.
+        held_out: whether the test rows were given as such; otherwise they are a quarter of the data.
+    """
+
+    modules: list[nn.Module]
+    classes: np.ndarray
+    columns: Continuous
+    rows: np.ndarray
+    labels: np.ndarray | None
+    test_rows: np.ndarray
+    test_labels: np.ndarray | None
+    given: int
+    held_out: bool
+
+    def probabilities(self, points: np.ndarray) -> np.ndarray:
+        """Probabilities of the members at inputs of the network, ``(members, n, classes)``."""
+        return _probabilities(self.modules, points)
+
+    @cached_property
+    def known_labels(self) -> np.ndarray:
+        """The labels of the rows, or what the model predicts where there are none."""
+        return self.probabilities(self.rows).mean(0).argmax(1) if self.labels is None else self.labels
+
+    @cached_property
+    def members(self) -> int:
+        """How many members the model has."""
+        return len(self.probabilities(self.rows[:1]))
+
+
+def read_subject(
+    model: Any,
+    X: Any,
+    y: Any,
+    X_test: Any,
+    y_test: Any,
+    feature_names: Any,
+    continuous: Any,
+    most_rows: int,
+    random_state: int,
+) -> Subject:
+    """Check a model and its data, and put them into the terms of the audit.
+
+    Raises:
+        TypeError: if the model is none that `knowlimits.far_field` takes.
+        ValueError: if data and model do not fit; the text says where.
+    """
+    source = Source(model, X, feature_names)
+    modules = [module.eval() for module in as_modules(source.network)]
+    rows = source.rows("X", X)
+    columns = source.continuous(X, continuous)
+    try:
+        count = _probabilities(modules, rows[:1]).shape[2]
+    except RuntimeError as error:
+        raise ValueError(f"model cannot take rows of {rows.shape[1]} features: {str(error).splitlines()[0]}.") from None
+    classes = _classes(model, y, count)
+    labels = None if y is None else _places("y", y, classes, len(rows))
+    if labels is not None and len(np.unique(labels)) < 2:
+        raise ValueError(f"y must have two classes at least. Got {classes[labels[0]]!s} only.")
+    if y is None and y_test is not None:
+        raise ValueError("y must be given where y_test is. Got None.")
+    rng = np.random.default_rng(random_state)
+    if X_test is None:
+        if len(rows) < 16:
+            raise ValueError(f"X must have 16 rows at least, to hold some of them out. Got {len(rows)} instead.")
+        # Not sorted by anything, as the rows may be.
+        order = rng.permutation(len(rows))
+        learn, test = order[len(rows) // 4 :], order[: len(rows) // 4]
+        test_rows, test_labels = rows[test], None if labels is None else labels[test]
+        rows, labels = rows[learn], None if labels is None else labels[learn]
+        given = len(order)
+    else:
+        test_rows, given = source.rows("X_test", X_test), len(rows)
+        test_labels = None if y_test is None else _places("y_test", y_test, classes, len(test_rows))
+    (rows, labels), (test_rows, test_labels) = (
+        _sample(part, of, most_rows, rng) for part, of in ((rows, labels), (test_rows, test_labels))
+    )
+    return Subject(modules, classes, columns, rows, labels, test_rows, test_labels, given, held_out=X_test is not None)
+
+
+def _probabilities(modules: list[nn.Module], points: np.ndarray) -> np.ndarray:
+    parts = []
+    with torch.no_grad():
+        for part in torch.from_numpy(points).split(_BATCH):
+            parts.append(torch.cat([logits_of(module(part), len(part)) for module in modules]).softmax(-1))
+    return torch.cat(parts, 1).numpy()
+
+
+def _sample(
+    rows: np.ndarray, labels: np.ndarray | None, most: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray | None]:
+    if len(rows) <= most:
+        return rows, labels
+    kept = np.sort(rng.permutation(len(rows))[:most])
+    return rows[kept], None if labels is None else labels[kept]
+
+
+def _classes(model: Any, y: Any, count: int) -> np.ndarray:
+    """Labels of the model's classes: its own, or those in the data if there are as many, or their numbers."""
+    own = getattr(model, "classes_", None)
+    if own is not None:
+        return np.asarray(own)
+    if y is not None:
+        found = np.unique(np.asarray(y))
+        if len(found) == count:
+            return found
+    return np.arange(count)
+
+
+def _places(name: str, y: Any, classes: np.ndarray, rows: int) -> np.ndarray:
+    labels = np.asarray(y)
+    if labels.shape != (rows,):
+        raise ValueError(f"{name} must have a label for each of {rows} rows. Got shape {labels.shape} instead.")
+    foreign = [label for label in np.unique(labels).tolist() if label not in classes.tolist()]
+    if foreign:
+        raise ValueError(f"{name} must have labels of {classes.tolist()}. Got {foreign[0]!r} instead.")
+    order = np.argsort(classes)
+    return order[np.searchsorted(classes[order], labels)]

@@ -1,0 +1,355 @@
+"""ONNX files for tests: one operator alone, and small classifiers, put together by hand."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+ML = "ai.onnx.ml"
+RNG = np.random.RandomState(0)
+
+
+def draw(*shape):
+    return RNG.randn(*shape)
+
+
+def model_of(nodes, shape, constants=None, opset=21, output=None, kind=TensorProto.DOUBLE, batch="n", check=True):
+    """A model with one input `x` of shape ``(n, *shape)``; its output is that of the last node, unless others are given."""
+    outputs = output or [helper.make_tensor_value_info(nodes[-1].output[0], kind, ["n", None])]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", kind, [batch, *shape])],
+        outputs,
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in (constants or {}).items()],
+    )
+    imports = [helper.make_opsetid("", opset), helper.make_opsetid(ML, 3)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=10)
+    if check:
+        onnx.checker.check_model(model)
+    return model
+
+
+def node(kind, inputs, outputs, domain="", **attributes):
+    return helper.make_node(kind, inputs.split(), outputs.split(), domain=domain, name=f"the {kind}", **attributes)
+
+
+@dataclass
+class Case:
+    """One operator: its inputs are `x` and constants; its first output becomes that of a classifier.
+
+    Attributes:
+        far: whether far fields can be computed.
+        judge: ``"onnx"`` or ``"onnxruntime"``, where the former is wrong.
+    """
+
+    kind: str
+    shape: tuple[int, ...] = (4,)
+    constants: list[Any] = field(default_factory=list)
+    opset: int = 21
+    attributes: dict[str, Any] = field(default_factory=dict)
+    outputs: int = 1
+    domain: str = ""
+    first: bool = True
+    far: bool = True
+    judge: str = "onnx"
+    tolerance: float = 1e-12
+
+    def __str__(self):
+        return "-".join([self.kind, str(self.opset), *self.attributes])
+
+    def model(self):
+        values = {f"c{i}": value for i, value in enumerate(self.constants) if isinstance(value, np.ndarray)}
+        names = [f"c{i}" if f"c{i}" in values else value or "" for i, value in enumerate(self.constants)]
+        inputs = ["x", *names] if self.first else [*names, "x"]
+        outputs = [f"y{i}" for i in range(self.outputs)]
+        nodes = [helper.make_node(self.kind, inputs, outputs, domain=self.domain, **self.attributes)]
+        # Each output counts, and none may be taken for the end of a classifier.
+        nodes += [node("Flatten", f"y{i}", f"f{i}", axis=1) for i in range(self.outputs)]
+        nodes += [node("Concat", " ".join(f"f{i}" for i in range(self.outputs)), "all", axis=1), node("Neg", "all", "out")]
+        kind = TensorProto.FLOAT if self.judge == "onnxruntime" else TensorProto.DOUBLE
+        values = {n: v.astype("f4") if kind == TensorProto.FLOAT and v.dtype == float else v for n, v in values.items()}
+        return model_of(nodes, self.shape, values, self.opset, kind=kind)
+
+
+def c(
+    kind, shape=(4,), *constants, opset=21, outputs=1, domain="", first=True, far=True, judge="onnx", tol=1e-12, **attributes
+):
+    values = [v if v is None or isinstance(v, str) else np.asarray(v) for v in constants]
+    return Case(kind, shape, values, opset, attributes, outputs, domain, first, far, judge, tol)
+
+
+V, W, IMAGE, SEQUENCE, VOLUME = draw(4), draw(4, 3), (3, 7, 6), (3, 9), (2, 5, 4, 5)
+KERNEL, BIAS = draw(4, 3, 3, 3), draw(4)
+CHANNELS = [draw(3), draw(3), draw(3), abs(draw(3)) + 0.1]
+SCALES = abs(draw(4)) + 0.1
+
+
+def ints(*values):
+    return np.array(values, dtype=np.int64)
+
+
+CASES = [
+    # Arithmetic.
+    c("Add", (4,), V),
+    c("Add", (4,), V, first=False, opset=7),
+    c("Sub", (4,), V),
+    c("Sub", (4,), draw(1, 4), first=False),
+    c("Mul", (4,), V),
+    c("Mul", (2, 3), draw(3)),
+    c("Div", (4,), V),
+    c("Neg"),
+    c("Sum", (4,), V, draw(1, 4)),
+    c("Mean", (4,), V, draw(1, 4)),
+    c("Max", (4,), V, draw(1, 4)),
+    c("Min", (4,), V),
+    c("Pow", (4,), np.array(1.0)),
+    c("Pow", (4,), np.array(2.0), far=False),
+    c("Pow", (4,), np.array(3, dtype=np.int64), far=False),
+    c("Abs"),
+    c("Identity"),
+    c("Sqrt", far=False),
+    c("Exp", far=False),
+    c("Log", far=False),
+    c("Reciprocal", far=False),
+    c("Where", (4,), np.array([True, False, True, False]), V, first=False),
+    # Activations.
+    c("Relu", opset=7),
+    c("Relu"),
+    c("LeakyRelu"),
+    c("LeakyRelu", alpha=0.3),
+    c("LeakyRelu", alpha=-0.3, opset=7),
+    c("PRelu", (4,), V),
+    c("PRelu", IMAGE, draw(3, 1, 1)),
+    c("PRelu", (4,), draw(1), opset=7),
+    c("Elu"),
+    c("Elu", alpha=0.4),
+    c("Celu", opset=12, judge="onnxruntime", tol=1e-6),
+    c("Celu", alpha=0.4, opset=12, judge="onnxruntime", tol=1e-6),
+    c("Selu"),
+    c("Selu", alpha=1.2, gamma=0.7),
+    c("Gelu", tol=1e-6),
+    c("Gelu", approximate="tanh", tol=1e-6),
+    c("Sigmoid"),
+    c("HardSigmoid"),
+    c("HardSigmoid", alpha=0.7, beta=0.1),
+    c("HardSwish", judge="onnxruntime", tol=1e-6),
+    c("Tanh"),
+    c("Atan"),
+    c("Erf", tol=1e-6),
+    c("Mish"),
+    c("Swish", opset=24),
+    c("Swish", opset=24, alpha=1.5),
+    c("Softplus"),
+    c("Softmax", axis=1),
+    c("Softmax", (3, 4)),
+    c("Softmax", (3, 4), axis=1),
+    c("Softmax", (3, 4), opset=12, judge="onnxruntime", tol=1e-6),
+    c("Softmax", (3, 4), axis=2, opset=11, judge="onnxruntime", tol=1e-6),
+    c("LogSoftmax", axis=-1),
+    c("LogSoftmax", (3, 4), opset=12, judge="onnxruntime", tol=1e-5),
+    c("Clip", (4,), np.array(-0.5), np.array(0.7)),
+    c("Clip", (4,), None, np.array(0.7)),
+    c("Clip", (4,), np.array(-0.5), opset=11),
+    c("Clip", (4,), np.array(0.7), np.array(-0.5)),
+    c("Clip", (4,), np.array(0.0), np.array(np.inf)),
+    c("Clip", min=-0.5, max=0.5, opset=7),
+    c("Clip", min=0.0, opset=10),
+    c("Clip"),
+    c("Dropout", opset=7),
+    c("Dropout", ratio=0.3, opset=10),
+    c("Dropout", (4,), np.array(0.3, dtype=np.float32), opset=12),
+    c("Dropout", (4,), np.array(0.3, dtype=np.float32), np.array(False)),
+    c("Cast", to=TensorProto.DOUBLE),
+    c("CastLike", (4,), V),
+    # Layers.
+    c("MatMul", (4,), W),
+    c("MatMul", (3, 4), W),
+    c("MatMul", (3, 4), draw(2, 3), first=False),
+    c("MatMul", (4,), V[:, None]),
+    c("MatMul", (2, 3, 4), draw(2, 4, 2)),
+    c("Gemm", (4,), W),
+    c("Gemm", (4,), W, draw(3), opset=7),
+    c("Gemm", (4,), W.T, draw(3), transB=1, alpha=0.5, beta=2.0),
+    c("Gemm", (4,), W, draw(1), opset=11),
+    c("Gemm", (4,), W, np.array(0.5)),
+    c("Gemm", (4,), W, draw(1, 3)),
+    c("Gemm", (3,), draw(3, 3), "x", alpha=0.5, beta=2.0),
+    c("Conv", SEQUENCE, draw(2, 3, 3), draw(2), strides=[2], pads=[1, 1], dilations=[2]),
+    c("Conv", IMAGE, KERNEL, BIAS),
+    c("Conv", IMAGE, KERNEL, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 1]),
+    c("Conv", IMAGE, KERNEL, BIAS, pads=[0, 1, 2, 0], opset=7),
+    c("Conv", IMAGE, draw(6, 1, 2, 3), group=3),
+    c("Conv", IMAGE, KERNEL, auto_pad="SAME_UPPER", strides=[2, 2], judge="onnxruntime", tol=1e-5),
+    c("Conv", IMAGE, KERNEL, auto_pad="SAME_LOWER", strides=[3, 2], judge="onnxruntime", tol=1e-5),
+    c("Conv", IMAGE, KERNEL, auto_pad="VALID"),
+    c("Conv", VOLUME, draw(3, 2, 2, 2, 2)),
+    c("BatchNormalization", (3,), *CHANNELS, opset=7, judge="onnxruntime", tol=1e-5),
+    c("BatchNormalization", IMAGE, *CHANNELS, opset=9, epsilon=0.01, judge="onnxruntime", tol=1e-5),
+    c("BatchNormalization", IMAGE, *CHANNELS, opset=14),
+    c("BatchNormalization", SEQUENCE, *CHANNELS),
+    c("LayerNormalization", (4,), V, V, opset=17, tol=1e-6),
+    c("LayerNormalization", (4,), V, epsilon=0.1, tol=1e-6),
+    c("LayerNormalization", (3, 4), draw(3, 4), axis=1, tol=1e-6),
+    c("LayerNormalization", (3, 4), V, V, axis=1, tol=1e-6),
+    c("InstanceNormalization", IMAGE, *CHANNELS[:2], tol=1e-6),
+    c("GroupNormalization", (4, 5), V, V, num_groups=2, tol=1e-6),
+    # Reductions and windows.
+    *[c(kind, (2, 3), opset=11, axes=[1]) for kind in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")],
+    *[c(kind, (2, 3), opset=11, axes=[-1, 1], keepdims=0) for kind in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")],
+    *[c(kind, (2, 3), ints(1, 2), opset=18) for kind in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")],
+    c("ReduceSum", (2, 3), ints(2), opset=13, keepdims=0),
+    c("ReduceSum", (2, 3), noop_with_empty_axes=1),
+    c("ReduceMean", (2, 3), ints(-1), keepdims=0),
+    c("ReduceLogSumExp", (2, 3), ints(1)),
+    c("MaxPool", SEQUENCE, kernel_shape=[3], strides=[2]),
+    c("MaxPool", IMAGE, kernel_shape=[3, 2], pads=[1, 1, 1, 1], opset=8),
+    c("MaxPool", IMAGE, kernel_shape=[2, 2], dilations=[2, 1], strides=[1, 2]),
+    c("MaxPool", IMAGE, kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1], judge="onnxruntime", tol=1e-6),
+    c("MaxPool", IMAGE, kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER", judge="onnxruntime", tol=1e-6),
+    c("MaxPool", IMAGE, kernel_shape=[2, 2], strides=[3, 2], auto_pad="SAME_LOWER", judge="onnxruntime", tol=1e-6),
+    c("MaxPool", IMAGE, kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1, judge="onnxruntime", tol=1e-6),
+    c("MaxPool", VOLUME, kernel_shape=[2, 2, 2]),
+    c("AveragePool", SEQUENCE, kernel_shape=[3], strides=[2], pads=[1, 1]),
+    c("AveragePool", IMAGE, kernel_shape=[3, 2], strides=[2, 2]),
+    c("AveragePool", IMAGE, kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1),
+    c("AveragePool", IMAGE, kernel_shape=[3, 3], pads=[0, 1, 1, 0], opset=7),
+    c("AveragePool", IMAGE, kernel_shape=[3, 3], pads=[0, 1, 1, 0], count_include_pad=1),
+    c("AveragePool", IMAGE, kernel_shape=[3, 3], pads=[2, 2, 2, 2], strides=[2, 2]),
+    c("AveragePool", IMAGE, kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER", judge="onnxruntime", tol=1e-6),
+    c("AveragePool", IMAGE, kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1, judge="onnxruntime", tol=1e-6),
+    c("AveragePool", VOLUME, kernel_shape=[2, 2, 2]),
+    c("GlobalAveragePool", IMAGE),
+    c("GlobalMaxPool", SEQUENCE, judge="onnxruntime", tol=1e-6),
+    # Shapes and places.
+    c("Flatten", IMAGE),
+    c("Flatten", IMAGE, axis=-3),
+    c("Reshape", (2, 6), ints(0, -1, 3)),
+    c("Reshape", (2, 6), ints(-1, 12), allowzero=1),
+    c("Transpose", IMAGE, perm=[0, 3, 1, 2]),
+    c("Squeeze", (1, 4), opset=12, axes=[1]),
+    c("Squeeze", (1, 4), ints(-2)),
+    c("Squeeze", (1, 4)),
+    c("Unsqueeze", (4,), opset=12, axes=[1, 3]),
+    c("Unsqueeze", (4,), ints(-1, 1)),
+    c("Concat", (4,), "x", axis=1),
+    c("Split", (4,), opset=12, axis=1, outputs=2),
+    c("Split", (4,), opset=12, axis=1, split=[1, 3], outputs=2),
+    c("Split", (4,), ints(1, 2, 1), axis=-1, outputs=3),
+    c("Split", (5,), axis=1, num_outputs=3, outputs=3),
+    c("Slice", IMAGE, opset=9, starts=[1, -4], ends=[3, 6], axes=[1, 3]),
+    c("Slice", IMAGE, ints(1, 5), ints(9, 1), ints(1, -1), ints(1, -2)),
+    c("Slice", IMAGE, ints(0, 1), ints(100, 2)),
+    c("Slice", (4,), ints(-1), ints(-(2**63)), ints(1), ints(-1)),
+    c("Gather", (4,), ints(2, 0, -1), axis=1),
+    c("Gather", (4, 3), np.array(1), axis=1),
+    c("Gather", (4, 3), ints(0, 2)[None], axis=-1),
+    c("Expand", (1, 4), ints(3, 1)),
+    c("Tile", (2, 3), ints(1, 2, 3)),
+    c("Pad", (4,), opset=10, pads=[0, 1, 0, 2], value=0.5),
+    c("Pad", (4,), ints(0, 1, 0, 2), np.array(-1.5), opset=11),
+    c("Pad", (4,), ints(0, -1, 0, 2), judge="onnxruntime", tol=1e-6),
+    c("Pad", IMAGE, ints(1, 2), None, ints(-1), mode="constant"),
+    c("Pad", IMAGE, ints(0, 0, 2, 1, 0, 1, 1, 3), mode="reflect"),
+    c("Pad", IMAGE, ints(0, 0, 2, 1, 0, 0, 1, 3), mode="edge", opset=13),
+    c("Pad", IMAGE, ints(0, 0, 2, 1, 0, 0, 1, 3), mode="wrap", judge="onnxruntime", tol=1e-6),
+    # Classical machine learning.
+    c("Scaler", (4,), domain=ML, offset=list(V), scale=list(SCALES), judge="onnxruntime", tol=1e-6),
+    c("Scaler", (4,), domain=ML, offset=[0.5], scale=[2.0], judge="onnxruntime", tol=1e-6),
+    c("ArrayFeatureExtractor", (4,), ints(2, 0), domain=ML),
+    c("FeatureVectorizer", (4,), "x", domain=ML, inputdimensions=[4, 4], judge="onnxruntime", tol=1e-6),
+]
+
+
+ROOT = {"root": np.array(np.sqrt(2)), "one": np.array(1.0), "half": np.array(0.5), "two": np.array(2.0), "eps": np.array(1e-3)}
+# What some exporters write in place of one operator.
+SPELLED_OUT = {
+    "silu": [node("Sigmoid", "x", "s"), node("Mul", "s x", "y")],
+    "hardswish": [node("HardSigmoid", "x", "s", alpha=1 / 6, beta=0.5), node("Mul", "x s", "y")],
+    "mish": [node("Softplus", "x", "s"), node("Tanh", "s", "t"), node("Mul", "x t", "y")],
+    "gelu": [
+        node("Div", "x root", "r"),
+        node("Erf", "r", "e"),
+        node("Add", "one e", "g"),
+        node("Mul", "x half", "h"),
+        node("Mul", "h g", "y"),
+    ],
+    "gelu without a half": [
+        node("Div", "x root", "r"),
+        node("Erf", "r", "e"),
+        node("Add", "e one", "g"),
+        node("Mul", "g x", "h"),
+        node("Mul", "h two", "y"),
+    ],
+    "layer norm": [
+        node("ReduceMean", "x", "m", axes=[-1]),
+        node("Sub", "x m", "c"),
+        node("Mul", "c c", "q"),
+        node("ReduceMean", "q", "v", axes=[-1]),
+        node("Add", "eps v", "w"),
+        node("Sqrt", "w", "s"),
+        node("Div", "c s", "y"),
+    ],
+}
+# The same but for a number, so that it is no operator, and has no far field.
+LOOKALIKES = {
+    "hardswish": [node("HardSigmoid", "x", "s", alpha=0.2, beta=0.5), node("Mul", "x s", "y")],
+    "gelu": [node("Div", "x two", "r"), *SPELLED_OUT["gelu"][1:]],
+    "layer norm": [node("ReduceMean", "x", "m", axes=[0]), *SPELLED_OUT["layer norm"][1:]],
+}
+
+
+def spelled_out(nodes):
+    """A model of an activation that is put together from several operators."""
+    used = {name for n in nodes for name in n.input}
+    nodes = [*nodes, node("Neg", "y", "out")]
+    return model_of(nodes, (4,), {name: value for name, value in ROOT.items() if name in used}, opset=13)
+
+
+def perceptron(ending="Softmax", kind=TensorProto.DOUBLE, classes=3):
+    """A small classifier that ends in an operator."""
+    constants = {"w": draw(4, 5), "b": draw(5), "v": draw(5, classes), "a": draw(classes), "one": np.array(1.0)}
+    if kind == TensorProto.FLOAT:
+        constants = {name: value.astype("f4") for name, value in constants.items()}
+    nodes = [node("MatMul", "x w", "h"), node("Add", "h b", "i"), node("Relu", "i", "j"), node("Gemm", "j v a", "z")]
+    if ending == "Concat":
+        nodes += [node("Sigmoid", "z", "p"), node("Sub", "one p", "q"), node("Concat", "q p", "y", axis=1)]
+    elif ending is not None:
+        nodes.append(node(ending, "z", "y", **({"axis": 1} if ending == "Softmax" else {})))
+    used = {name for n in nodes for name in n.input}
+    return model_of(nodes, (4,), {name: value for name, value in constants.items() if name in used}, kind=kind)
+
+
+def convolutional():
+    """A small classifier of images."""
+    constants = {"w": draw(2, 1, 3, 3), "s": draw(2), "t": abs(draw(2)), "v": draw(8, 3), "a": draw(3), "shape": ints(0, -1)}
+    nodes = [
+        node("Conv", "x w", "h", pads=[1, 1, 1, 1]),
+        node("BatchNormalization", "h s s s t", "i"),
+        node("Relu", "i", "j"),
+        node("MaxPool", "j", "k", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Reshape", "k shape", "l"),
+        node("Gemm", "l v a", "y"),
+    ]
+    return model_of(nodes, (1, 4, 4), constants)
+
+
+def shapely():
+    """A small classifier that computes with shapes."""
+    constants = {"zero": np.array(0), "axes": ints(0), "rest": ints(-1), "v": draw(6, 2), "c": draw(2, 1), "two": ints(1, 2)}
+    nodes = [
+        node("Shape", "x", "size"),
+        node("Gather", "size zero", "n", axis=0),
+        node("Unsqueeze", "n axes", "m"),
+        node("Concat", "m rest", "shape", axis=0),
+        node("Clip", "x", "u"),
+        node("Reshape", "u shape", "flat"),
+        node("Slice", "flat axes m axes", "s"),
+        node("MatMul", "s v", "w"),
+        node("Transpose", "w", "t", perm=[1, 0]),
+        node("Add", "t c", "r"),
+        node("Transpose", "r", "y"),
+    ]
+    return model_of(nodes, (2, 3), constants)

@@ -1,0 +1,204 @@
+"""The report of an audit: one safe, small file, and what it does in a browser."""
+
+import os
+import re
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import knowlimits as kl
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+# Where a browser must be there, its absence is a failure.
+needs_browser = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER) and not os.environ.get("KNOWLIMITS_NEEDS_CHROMIUM"), reason="needs Chromium and its driver"
+)
+EVIL = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</script><b>", "{{ 7 * 7 }}", "plain", "ωμέγα & 'co'"]
+
+
+SELECTED = "return [...document.querySelectorAll('#features [aria-selected=true]')].map(r => r.cells[0].textContent)"
+# Point at a place of the disc, as a share of its width and in pixels below its middle, and read what it says.
+POINT = """
+    const canvas = document.getElementById('disc'), box = canvas.getBoundingClientRect();
+    const at = {clientX: box.left + box.width * arguments[0], clientY: box.top + box.height / 2 + arguments[1]};
+    canvas.dispatchEvent(new PointerEvent('pointermove', at));
+    return document.getElementById('disc-readout').textContent;
+"""
+
+
+def network(features, seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(features, 16), nn.ReLU(), nn.Linear(16, 3))
+
+
+@pytest.fixture(scope="module")
+def audited():
+    X = np.random.default_rng(0).normal(size=(120, 6)) * [1, 10, 100, 1, 1, 1]
+    labels = np.array(["a</script>", "b", "c"])[np.arange(120) % 3]
+    return kl.audit(network(6), X, labels, feature_names=EVIL)
+
+
+@pytest.fixture(scope="module")
+def report(audited, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    audited.to_html(path)
+    return path
+
+
+class Elements(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.urls, self.texts, self.open = [], [], {}, []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.open.append(tag)
+        self.urls += [value for name, value in attrs if name in ("src", "href", "action", "srcset")]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_data(self, data):
+        self.texts.setdefault(self.open[-1] if self.open else "", []).append(data)
+
+
+def test_names_are_escaped_and_nothing_is_fetched(report):
+    text = report.read_text()
+    found = Elements(text)
+    assert found.tags.count("script") == 2
+    assert "img" not in found.tags
+    assert "b" not in found.tags
+    # The icon that keeps browsers from asking for one.
+    assert found.urls == ["data:,"]
+    assert not re.search(r"https?://(?!www\.w3\.org)", text)
+    assert "{{ 7 * 7 }}" in text
+    assert "default-src 'none'" in text
+
+
+def test_it_is_small_for_many_columns(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 310))
+    found = kl.audit(network(310), X, feature_names=[f"a rather long name of a column, number {i}" for i in range(310)])
+    found.to_html(tmp_path / "wide.html")
+    assert (tmp_path / "wide.html").stat().st_size < 2_000_000
+    assert "600 of 620 ways" in (tmp_path / "wide.html").read_text()
+
+
+def test_nothing_is_overwritten(audited, report, tmp_path):
+    before = report.read_bytes()
+    with pytest.raises(FileExistsError, match=r"is there already\. Pass overwrite=True"):
+        audited.to_html(report)
+    audited.to_html(report, overwrite=True)
+    assert report.read_bytes() == before
+    with pytest.raises(OSError, match="nowhere"):
+        audited.to_html(tmp_path / "nowhere" / "report.html")
+
+
+def test_models_of_one_column_and_smooth_ones_have_a_report(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 1))
+    kl.audit(network(1), X).to_html(tmp_path / "one.html")
+    assert "<canvas" not in (tmp_path / "one.html").read_text()
+    smooth = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 2))
+    kl.audit(smooth, np.c_[X, X**2]).to_html(tmp_path / "smooth.html")
+    assert "exact limit in every" not in " ".join((tmp_path / "smooth.html").read_text().split())
+
+
+@pytest.fixture(params=[(1280, 900, "light"), (390, 800, "dark")], ids=["wide", "phone"])
+def page(request, report, tmp_path):
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    width, height, scheme = request.param
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    switches = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+    for switch in f"{switches} disable-component-update disable-sync disable-dev-shm-usage".split():
+        options.add_argument(f"--{switch}")
+    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, Service(DRIVER))
+    try:
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        driver.get(report.as_uri())
+        yield driver
+        assert driver.get_log("browser") == []
+    finally:
+        driver.quit()
+
+
+def column(page, table, k):
+    script = "return [...document.querySelectorAll(arguments[0] + ' tbody tr')].map(r => r.cells[arguments[1]].dataset.v)"
+    return page.execute_script(script, table, k)
+
+
+@needs_browser
+def test_in_a_browser(page, audited):
+    # No wider than the screen.
+    assert page.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.execute_script("return document.querySelectorAll('script').length") == 2
+
+    # Sorting by numbers, both ways, and by text.
+    heading = "document.querySelectorAll('#features thead button')[{}].click()"
+    page.execute_script(heading.format(6))
+    settled = [float(value) for value in column(page, "#features", 6)]
+    assert settled == sorted(settled, reverse=True)
+    page.execute_script(heading.format(6))
+    assert [float(value) for value in column(page, "#features", 6)] == sorted(settled)
+    assert page.execute_script("return document.querySelectorAll('#features [aria-sort]').length") == 1
+    page.execute_script(heading.format(0))
+    assert set(column(page, "#features", 0)) == set(EVIL)
+
+    # Picking a column by the menu, and by its row.
+    def curve():
+        return page.execute_script("return document.querySelector('#curve [data-series=\"as it is\"]').getAttribute('d')")
+
+    drawn = set()
+    for name in EVIL:
+        page.execute_script(
+            "const p = document.getElementById('pick'); p.value = arguments[0]; p.dispatchEvent(new Event('change'))", name
+        )
+        chosen = page.execute_script(SELECTED)
+        assert chosen == [name, name]
+        drawn.add(curve())
+    assert len(drawn) == len(EVIL)
+    page.execute_script("[...document.querySelectorAll('#features tbody tr')].find(r => r.dataset.column === 'plain').click()")
+    assert page.execute_script("return document.getElementById('pick').value") == "plain"
+
+    # Scores: the way of moving, and picking one out.
+    ours = audited.detection.where(way="any direction", score="entropy")["auroc"]
+    page.execute_script(
+        "const w = document.getElementById('way'); w.value = 'any direction'; w.dispatchEvent(new Event('change'))"
+    )
+    shown = page.execute_script(
+        "return [...document.querySelector('#scores tr[data-score=entropy]').cells].map(c => c.textContent)"
+    )
+    assert shown[1 : 1 + len(ours)] == [f"{value:.2f}" for value in ours]
+    page.execute_script("document.querySelector('#scores tr[data-score=vim]').click()")
+    assert page.execute_script("return !!document.querySelector('#rates [data-series=vim]')")
+    page.execute_script("document.querySelector('#scores tr[data-score=vim]').click()")
+    assert not page.execute_script("return !!document.querySelector('#rates [data-series=vim]')")
+
+    # The disc answers what is at a place: its middle, and its rim.
+    assert "confidence" in page.execute_script(POINT, 0.5, 0)
+    assert "at infinity" in page.execute_script(POINT, 0.5 + 0.41 + 0.035, 0)
+    dark = page.execute_script("return matchMedia('(prefers-color-scheme: dark)').matches")
+    paper = page.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(22, 22, 26)" if dark else "rgb(255, 255, 255)")
+
+
+@needs_browser
+def test_the_disc_tells_the_limits(page, audited):
+    """Right of the middle lies the first column's way up, whose limit the table has for the median row."""
+    name = page.execute_script("return JSON.parse(document.getElementById('data').textContent).disc.names[0]")
+    read = page.execute_script(POINT, 0.5 + 0.41 + 0.035, -1)
+    limit = float(re.search(r"limit ([\d.]+)", read).group(1))
+    subject = audited._subject
+    place = subject.columns.names.index(name)
+    origin = np.median(subject.rows, axis=0, keepdims=True)
+    exact = kl.far_field(subject.modules, origin, subject.columns.steps[[place]]).confidence()[0]
+    assert limit == pytest.approx(exact, abs=0.002)
