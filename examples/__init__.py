@@ -1,0 +1,1 @@
+"""What people do with the library: python -m examples.medical, and so on."""

@@ -58,4 +58,4 @@ def main(*, out: Path = Path("results/files")) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    app(result_action="return_value")

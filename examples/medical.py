@@ -65,10 +65,10 @@ def table(audits: dict[str, kl.Audit]) -> str:
     lines = [
         "# Breast cancer, six models, before and after the guard",
         "",
-        "Written by `python -m examples.medical`. *Sure, columns*: the share of ways, a column up or down, along which a row ends with a",
-        "confidence of 0.99 or more; *directions*: the same for all columns together; *settled*: standard deviations after which the",
-        "confidence stays within 0.01 of its limit; the entropy's area under the ROC curve is that of rows of which a column went to",
-        "infinity, against test rows. Accuracy and log loss are on the test rows.",
+        "Written by `python -m examples.medical`. *Sure, columns*: the share of ways, a column up or down, along which a row ends",
+        "with a confidence of 0.99 or more; *directions*: the same for all columns together; *settled*: standard deviations",
+        "after which the confidence stays within 0.01 of its limit; the entropy's area under the ROC curve is that of rows of",
+        "which a column went to infinity, against test rows. Accuracy and log loss are on the test rows.",
         "",
         f"| model | | {' | '.join(_COLUMNS)} |",
         "|---|---|" + "---:|" * len(_COLUMNS),
@@ -84,4 +84,4 @@ def table(audits: dict[str, kl.Audit]) -> str:
 
 
 if __name__ == "__main__":
-    app()
+    app(result_action="return_value")

@@ -72,4 +72,4 @@ def _audited(*arguments, **options) -> tuple[kl.Audit, float]:
 
 
 if __name__ == "__main__":
-    app()
+    app(result_action="return_value")

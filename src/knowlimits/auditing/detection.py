@@ -10,7 +10,7 @@ from knowlimits.ood.panel import Panel
 #: Standard deviations by which rows are moved out.
 RADII = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0, np.inf)
 # Rows that are moved, and familiar rows that they are compared with, at most.
-_MOVED, _FAMILIAR = 400, 1000
+_MOVED, _FAMILIAR = 300, 1000
 WAYS = ("one column", "any direction")
 
 

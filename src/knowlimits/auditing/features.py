@@ -13,10 +13,11 @@ from knowlimits.ood.panel import AS_IT_IS, OF_PROBABILITIES, Panel
 
 #: A classifier with this confidence is sure of itself.
 SURE = 0.99
-# Rays of the limits of a model, of those of its remedies, of those that are followed to where they settle, and rows of curves.
-_RAYS, _OTHER_RAYS, _SETTLED_RAYS, _CURVE_ROWS = 100_000, 3_000, 3_000, 20
+# Rays of the limits of a model, of those of its remedies, and those that are followed to where they settle, of this many
+# rows at least; rows of curves.
+_RAYS, _OTHER_RAYS, _SETTLED_RAYS, _FEWEST, _CURVE_ROWS = 100_000, 3_000, 3_000, 50, 20
 #: Standard deviations that curves of the confidence go through.
-PLACES = np.concatenate([-np.geomspace(1000, 0.25, 25), [0.0], np.geomspace(0.25, 1000, 25)])
+PLACES = np.concatenate([-np.geomspace(1000, 0.25, 20), [0.0], np.geomspace(0.25, 1000, 20)])
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> 
     """Follow every continuous column of the rows towards minus and plus infinity."""
     columns = subject.columns
     F = len(columns.names)
-    rows = [_some(subject.rows, most // (2 * F), rng) for most in (_RAYS, _OTHER_RAYS, _SETTLED_RAYS)]
+    rows = [_some(subject.rows, max(_FEWEST, most // (2 * F)), rng) for most in (_RAYS, _OTHER_RAYS, _SETTLED_RAYS)]
     far = far_field(subject.modules, *rays(rows[0], columns.steps))
     followed = far_field(subject.modules, *rays(rows[2], columns.steps))
     distances = _quantiles(settled(subject.probabilities, followed), F)
@@ -62,7 +63,7 @@ def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> 
             row |= _spread("confidence", ending[:, f, way]) | {"classes": classes[f][way]}
             for what, values in (("settled", distances), ("last_unit", units)):
                 row |= _spread(f"{what}_sd", values[:, f, way])
-                row[what] = values[1, f, way] * columns.deviations[f]
+                row |= _spread(what, values[:, f, way] * columns.deviations[f])
             for score, values in of_scores.items():
                 row |= _spread(score, values[:, f, way])
             for remedy in [name for name in limits if name != AS_IT_IS]:
@@ -86,7 +87,7 @@ def names_of_scores(subject: Subject) -> tuple[str, ...]:
 
 
 def _some(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    return rows if len(rows) <= most else rows[np.sort(rng.permutation(len(rows))[: max(1, most)])]
+    return rows if len(rows) <= most else rows[np.sort(rng.permutation(len(rows))[:most])]
 
 
 def _quantiles(values: np.ndarray, features: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from knowlimits.auditing import text
 from knowlimits.auditing.detection import detection
@@ -127,7 +128,8 @@ def audit(
         raise ValueError(f"max_rows must be at least 16. Got {max_rows} instead.")
     subject = read_subject(model, X, y, X_test, y_test, feature_names, continuous, max_rows, random_state)
     rng = np.random.default_rng(random_state)
-    with progress_bar("detectors and remedies", 4, verbose) as advance:
+    # Threads of BLAS and of torch, both waiting in busy loops, slow each other down on matrices this small.
+    with threadpool_limits(1, "blas"), progress_bar("detectors and remedies", 4, verbose) as advance:
 
         def step(text: str) -> None:
             if advance:

@@ -10,9 +10,9 @@ from knowlimits.farfield import FarField
 #: How near the confidence has to stay to its limit.
 LEVEL = 0.01
 # Places that are looked at on the way to the last breakpoint, and beyond it; the first is so many steps away.
-_INNER, _OUTER, _FIRST = 48, 32, 0.01
+_INNER, _OUTER, _FIRST = 48, 12, 0.01
 # Halvings of the interval in which the confidence leaves the margin.
-_HALVINGS = 20
+_HALVINGS = 12
 # Where a smooth function never stops, asymptotes stand for the model from here on.
 _SMOOTH = 1e3
 

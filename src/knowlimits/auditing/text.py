@@ -25,7 +25,7 @@ def page(audit: "Audit") -> str:
     shown = by_danger(table)[:_SHOWN]
     lines += ["", f"Columns, the surest first ({len(shown)} of {len(table)} ways)", ""]
     lines += _aligned(
-        ["column", "to", "sure", "confidence", "5% to 95%", "class", "settled, sd", "own unit", "last unit, sd"],
+        ["column", "to", "sure", "confidence", "5% to 95%", "class", "settled, sd", "95%", "own unit", "last unit, sd"],
         [
             [
                 str(table["feature"][k]),
@@ -35,6 +35,7 @@ def page(audit: "Audit") -> str:
                 f"{table['confidence_5'][k]:.3f} to {table['confidence_95'][k]:.3f}",
                 textwrap.shorten(str(table["classes"][k]), 24, placeholder="..."),
                 number(table["settled_sd"][k]),
+                number(table["settled_sd_95"][k]),
                 number(table["settled"][k]),
                 number(table["last_unit_sd"][k]),
             ]

@@ -22,8 +22,8 @@ def verdict(subject: Subject, features: Features, directions: Directions, detect
 
 
 def by_danger(table: Table) -> np.ndarray:
-    """Rows of the table of features in order: the most often sure first, and among those the soonest."""
-    return np.lexsort((table["settled_sd"], -table["sure"]))
+    """Rows of the table of features in order: the most often sure first, and among those the soonest for 95% of the rows."""
+    return np.lexsort((table["settled_sd_95"], -table["sure"]))
 
 
 def _overall(subject: Subject, table: Table, share: float) -> str:
@@ -51,10 +51,9 @@ def _soonest(table: Table) -> list[str]:
         return []
     way = "up" if table["towards"][k] > 0 else "down"
     return [
-        f"Soonest along {str(table['feature'][k])!r}, {way}: {table['settled_sd'][k]:.3g} standard deviations "
-        f"({number(table['settled'][k])} "
-        f"of its own unit) from a typical row its confidence is "
-        f"within 0.01 of the limit, in class {table['classes'][k]}."
+        f"Soonest along {str(table['feature'][k])!r}, {way}: after {table['settled_sd_95'][k]:.3g} standard deviations "
+        f"({number(table['settled_95'][k])} of its own unit) 95% of the rows are within 0.01 of that limit, in class "
+        f"{table['classes'][k]}."
     ]
 
 
