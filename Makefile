@@ -34,6 +34,10 @@ gallery: .venv/.installed  ## redraw the figures and tables that docs/ and READM
 	$(BIN)/knowlimits reproduce --out docs/gallery $(ARGS)
 	$(BIN)/knowlimits search --out docs/search
 	$(BIN)/knowlimits detect --out docs/detect
+	$(BIN)/python -m examples.medical --out docs/audit/medical --force
+	$(BIN)/python -m examples.tables --out docs/audit/tables --force
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1200,1400 --screenshot=docs/audit/report.png \
+		"file://$(CURDIR)/docs/audit/medical/NN.html"
 
 benchmark: .venv/.installed  ## time training, limits and polytopes against PyTorch and forward passes
 	$(BIN)/python -m benchmarks.training
@@ -41,6 +45,7 @@ benchmark: .venv/.installed  ## time training, limits and polytopes against PyTo
 	$(BIN)/python -m benchmarks.partition
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.detectors
+	$(BIN)/python -m benchmarks.audit
 
 clean:  ## remove the environment and everything built
 	rm -rf .venv build dist results docs/_build

@@ -46,7 +46,7 @@ def wine() -> tuple[kl.Audit, float]:
 def digits() -> tuple[kl.Audit, float]:
     """Sixty-four columns of whole numbers, which would be taken for codes: they are measurements all the same."""
     X, y = load_digits(return_X_y=True, as_frame=True)
-    model = make_pipeline(MinMaxScaler(), MLPClassifier((64,), max_iter=200, random_state=0)).fit(X, y)
+    model = make_pipeline(MinMaxScaler(), MLPClassifier((64,), max_iter=400, random_state=0)).fit(X, y)
     return _audited(model, X, y, continuous="all")
 
 

@@ -21,6 +21,8 @@ EVIL = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</script
 
 
 SELECTED = "return [...document.querySelectorAll('#features [aria-selected=true]')].map(r => r.cells[0].textContent)"
+# Where the ring round the disc crosses its horizontal, as a share of the picture's width.
+RIM = 0.5 + 0.395 + 0.035
 # Point at a place of the disc, as a share of its width and in pixels below its middle, and read what it says.
 POINT = """
     const canvas = document.getElementById('disc'), box = canvas.getBoundingClientRect();
@@ -185,7 +187,7 @@ def test_in_a_browser(page, audited):
 
     # The disc answers what is at a place: its middle, and its rim.
     assert "confidence" in page.execute_script(POINT, 0.5, 0)
-    assert "at infinity" in page.execute_script(POINT, 0.5 + 0.41 + 0.035, 0)
+    assert "at infinity" in page.execute_script(POINT, RIM, 0)
     dark = page.execute_script("return matchMedia('(prefers-color-scheme: dark)').matches")
     paper = page.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert paper == ("rgb(22, 22, 26)" if dark else "rgb(255, 255, 255)")
@@ -195,7 +197,7 @@ def test_in_a_browser(page, audited):
 def test_the_disc_tells_the_limits(page, audited):
     """Right of the middle lies the first column's way up, whose limit the table has for the median row."""
     name = page.execute_script("return JSON.parse(document.getElementById('data').textContent).disc.names[0]")
-    read = page.execute_script(POINT, 0.5 + 0.41 + 0.035, -1)
+    read = page.execute_script(POINT, RIM, -1)
     limit = float(re.search(r"limit ([\d.]+)", read).group(1))
     subject = audited._subject
     place = subject.columns.names.index(name)

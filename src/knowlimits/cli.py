@@ -415,10 +415,14 @@ def _check_device(device: str) -> None:
         raise UsageError(f"--device: cannot use {device!r}: {reason}") from None
 
 
-def main() -> None:
-    """Run the command line; mistakes give one line and exit status 2, Ctrl-C exits with 130."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; mistakes give one line and exit status 2, Ctrl-C exits with 130.
+
+    Args:
+        arguments: those after the command's name; the process's own without them.
+    """
     try:
-        app(result_action="return_value")
+        app(sys.argv[1:] if arguments is None else arguments, result_action="return_value")
     except UsageError as error:
         print(f"knowlimits: {error}", file=sys.stderr)
         sys.exit(2)

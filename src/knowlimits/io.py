@@ -104,13 +104,13 @@ def load(path: str | os.PathLike, device: str = "cpu") -> Any:
         OSError: if it cannot be read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
     if path.suffix.lower() in _PICKLES:
         raise ValueError(
             f"{path} is a pickle, which runs code when it is loaded. Save the model by knowlimits.save, as ONNX, or by "
             "torch.export.save."
         )
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
     if path.suffix.lower() == ".onnx":
         return read_onnx(path.read_bytes(), str(path))
     if path.suffix.lower() == ".pt2":
@@ -159,7 +159,7 @@ def read_table(path: str | os.PathLike, target: str) -> tuple[np.ndarray, np.nda
 
     Args:
         path: the file.
-        target: the column of labels, numbers or text.
+        target: the column of labels, whole numbers or text.
 
     Returns:
         Features ``(n, d)``, labels ``(n,)`` and the names of the features.
@@ -176,11 +176,16 @@ def read_table(path: str | os.PathLike, target: str) -> tuple[np.ndarray, np.nda
     if "" in labels:
         raise ValueError(f"{path}, row {labels.index('') + 2}, column {target!r}, must have a label. Got nothing.")
     del names[at]
-    values = _numbers(path, names, rows)
+    return _numbers(path, names, rows), _labels(labels), names
+
+
+def _labels(texts: list[str]) -> np.ndarray:
+    """Labels as whole numbers if all are, such as 1 or 1.0, else as text."""
     try:
-        return values, np.array([int(label) for label in labels]), names
+        numbers = [float(text) for text in texts]
     except ValueError:
-        return values, np.array(labels), names
+        return np.array(texts)
+    return np.array([int(number) for number in numbers] if all(n.is_integer() for n in numbers) else texts)
 
 
 def read_numbers(path: str | os.PathLike) -> tuple[np.ndarray, list[str]]:

@@ -45,6 +45,12 @@
     return labels;
   }
 
+  // Widths in units of the drawing: on a small screen fewer, so that letters stay legible.
+  function sizes(svg) {
+    const narrow = svg.parentElement.clientWidth < 520;
+    return narrow ? { narrow, width: 430, right: 262 } : { narrow, width: 760, right: 560 };
+  }
+
   function frame(svg, width, height, ticks, yTicks, at) {
     svg.replaceChildren();
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -101,22 +107,22 @@
 
   function drawCurve(index) {
     const column = data.columns[index];
-    const [width, height] = [760, 360];
-    const at = { left: 44, right: 560, bottom: height - 66 };
+    const svg = $("curve");
+    const [width, height] = [sizes(svg).width, 360];
+    const at = { left: 44, right: sizes(svg).right, bottom: height - 66 };
     const lowest = 1 / data.classes.length;
     at.y = (value) => at.bottom - ((value - lowest) / (1 - lowest)) * (at.bottom - 16);
     const last = Math.asinh(data.places.at(-1) / 0.5);
     const middle = (at.left + at.right) / 2;
     const x = (place) => middle + (Math.asinh(place / 0.5) / last) * ((at.right - at.left) / 2 - 16);
-    const ticks = [-100, -10, -1, 0, 1, 10, 100].map((place) => [
+    const ticks = (sizes(svg).narrow ? [-100, 0, 100] : [-100, -10, -1, 0, 1, 10, 100]).map((place) => [
       x(place), place > 0 ? `+${place}` : `${place}`.replace("-", "−"),
       [-100, -1, 1, 100, 0].includes(place) ? few(column.median + place * column.deviation) : "",
     ]);
     const yTicks = [lowest, (1 + lowest) / 2, 0.99, 1].map((value) => [value, value === 0.99 ? "" : value.toFixed(2)]);
-    const svg = $("curve");
     frame(svg, width, height, ticks, yTicks, at);
     shape(svg, "text", { x: middle, y: height - 8, "text-anchor": "middle", class: "soft" },
-      "standard deviations from the row; below, the value of a row at the median");
+      sizes(svg).narrow ? "sd; below, the value" : "standard deviations from the row; below, the value of a row at the median");
     const P = data.places.length;
     const value = (name, place, quantile) => curves[name][(index * P + place) * 3 + quantile];
     const line = (name, quantile) => data.places.map((place, i) => [x(place), at.y(value(name, i, quantile))]);
@@ -133,7 +139,7 @@
       labels.push({ y: at.y(data.ends[name][index][1]), name, colour, end: data.ends[name][index][1] });
     }
     for (const label of spread(labels, 18, 14, at.bottom)) {
-      shape(svg, "text", { x: at.right + 10, y: label.y + 4, style: `fill:${label.colour}` }, `${label.name}: ${label.end.toFixed(3)}`);
+      shape(svg, "text", { x: at.right + 10, y: label.y + 4, style: `fill:${label.colour}` }, sizes(svg).narrow ? label.name : `${label.name}: ${label.end.toFixed(3)}`);
     }
     shape(svg, "text", { x: at.right, y: at.bottom + 19, "text-anchor": "middle" }, "+∞");
     shape(svg, "text", { x: at.left, y: at.bottom + 19, "text-anchor": "middle" }, "−∞");
@@ -152,6 +158,7 @@
   sortable($("features"));
   chosenBy($("features"), (row) => pick(row.dataset.column));
   pick(data.columns[0].name);
+  addEventListener("resize", () => { pick($("pick").value); drawRates(); });
 
   // --- scores by distance ---
 
@@ -162,15 +169,15 @@
 
   function drawRates() {
     const way = $("way").value;
-    const [width, height] = [760, 340];
-    const at = { left: 44, right: 560, bottom: height - 48 };
+    const svg = $("rates");
+    const [width, height] = [sizes(svg).width, 340];
+    const at = { left: 44, right: sizes(svg).right, bottom: height - 48 };
     at.y = (value) => at.bottom - value * (at.bottom - 16);
     const x = (k) => at.left + 20 + (k / (radii.length - 1)) * (at.right - at.left - 20);
-    const svg = $("rates");
     const yTicks = [0, 0.25, 0.5, 0.75, 1].map((value) => [value, value.toString()]);
-    frame(svg, width, height, radii.map((radius, k) => [x(k), radius === null ? "∞" : `${radius}`]), yTicks, at);
+    frame(svg, width, height, radii.map((radius, k) => [x(k), radius === null ? "∞" : radius < 1000 ? `${radius}` : `${radius / 1000}k`]), yTicks, at);
     shape(svg, "text", { x: (at.left + at.right) / 2, y: height - 8, "text-anchor": "middle", class: "soft" },
-      "standard deviations by which rows are moved");
+      sizes(svg).narrow ? "standard deviations" : "standard deviations by which rows are moved");
     const line = (score) => path(score.ways[way].auroc.map((value, k) => [x(k), at.y(value)]));
     for (const score of scores.filter((one) => !picked.has(one.name))) {
       shape(svg, "path", { d: line(score), fill: "none", stroke: "var(--other)", "stroke-width": 1 });
@@ -185,7 +192,7 @@
       labels.push({ y: at.y(auroc.at(-1)), name: score.name, colour, end: auroc.at(-1) });
     });
     for (const label of spread(labels, 18, 14, at.bottom)) {
-      shape(svg, "text", { x: at.right + 10, y: label.y + 4, style: `fill:${label.colour}` }, `${label.name}: ${label.end.toFixed(2)}`);
+      shape(svg, "text", { x: at.right + 10, y: label.y + 4, style: `fill:${label.colour}` }, sizes(svg).narrow ? label.name : `${label.name}: ${label.end.toFixed(2)}`);
     }
   }
 
@@ -244,7 +251,7 @@
     const canvas = $("disc");
     const context = canvas.getContext("2d");
     const size = canvas.width;
-    const [centre, radius, ring] = [size / 2, size * 0.41, size * 0.035];
+    const [centre, radius, ring] = [size / 2, size * 0.395, size * 0.035];
     const place = (px, py) => {
       const [u, v] = [(px - centre) / radius, (centre - py) / radius];
       return { u, v, r: Math.hypot(u, v) };
@@ -290,7 +297,7 @@
     const outside = radius + 1.5 * ring + size / 60;
     const [across, up] = data.disc.names.map((name) => (name.length > 34 ? `${name.slice(0, 33)}…` : name));
     context.fillText(`${up} ↑`, centre, centre - outside);
-    context.fillText(`${across} →`, centre, centre + outside + size / 34);
+    context.fillText(`${across} →`, centre, centre + outside + size / 40);
 
     const ramp = $("ramp").getContext("2d");
     const lowest = 1 / data.classes.length;
