@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest, norm
 from sklearn.metrics import average_precision_score
 
 from knowlimits import metrics
@@ -69,3 +70,41 @@ def test_bad_scores(bad):
         metrics.auroc([1.0], bad)
     with pytest.raises(ValueError, match="keep must be above 0"):
         metrics.threshold([1.0], 0)
+
+
+def test_interval_of_an_area_covers_it():
+    rng = np.random.default_rng(0)
+    for shift in (0.0, 1.0, 2.5):
+        # The chance that one normal number is larger than another, apart by `shift`.
+        area = norm.cdf(shift / np.sqrt(2))
+        covered = [low <= area <= high for low, high in (metrics.auroc_interval(*draw(rng, shift)) for _ in range(400))]
+        assert 0.9 <= np.mean(covered) <= 0.995
+
+
+def draw(rng, shift):
+    return rng.normal(size=60), rng.normal(size=40) + shift
+
+
+def test_interval_of_an_area_stays_one_at_the_ends():
+    low, high = metrics.auroc_interval(np.arange(100.0), np.arange(100.0) + 1000)
+    assert high == 1
+    assert 0.9 < low < 1
+    assert metrics.auroc_interval(np.arange(100.0) + 1000, np.arange(100.0)) == pytest.approx((0, 1 - low))
+    assert metrics.auroc_interval([1.0], [1.0]) == pytest.approx((0.1, 0.9), abs=0.1)
+    # Where scores are infinite, too.
+    assert metrics.auroc_interval([0.0, 1.0], [np.inf, np.inf])[1] == 1
+    with pytest.raises(ValueError, match="level must be between 0 and 1"):
+        metrics.auroc_interval([0.0], [1.0], level=1.0)
+
+
+@pytest.mark.parametrize("total", [1, 7, 50])
+def test_interval_of_a_share_is_that_of_clopper_and_pearson(total):
+    counts = np.arange(total + 1)
+    low, high = metrics.share_interval(counts, total)
+    for count in counts:
+        exact = binomtest(int(count), total).proportion_ci(0.95, "exact")
+        assert (low[count], high[count]) == pytest.approx((exact.low, exact.high), abs=1e-9)
+    with pytest.raises(ValueError, match="count must be in 0 to total"):
+        metrics.share_interval(total + 1, total)
+    with pytest.raises(ValueError, match="level must be"):
+        metrics.share_interval(1, total, level=0)
