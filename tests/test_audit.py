@@ -472,6 +472,10 @@ def test_columns_are_held_to_the_models(wine, pipeline):
         kl.audit(pipeline, X.rename(columns={"alcohol": "spirit"}), y)
     with pytest.raises(ValueError, match=r"X must have 13 columns, which the model was made for. Got 12"):
         kl.audit(pipeline, X.iloc[:, 1:], y)
+    with pytest.raises(
+        ValueError, match=r"X_test must have the columns of X, in their order. Got 'proline' where X has 'alcohol'"
+    ):
+        kl.audit(pipeline, X, y, X_test=X[X.columns[::-1]])
     assert Source(pipeline, X.to_numpy()).names == list(X.columns)
 
 

@@ -48,6 +48,7 @@ class Source:
         expected = getattr(model, "n_features_in_", None)
         if expected is not None and expected != columns:
             raise ValueError(f"X must have {expected} columns, which the model was made for. Got {columns} instead.")
+        self._own = _own_names(X)
         self.names = _names(X, columns, feature_names, getattr(model, "feature_names_in_", None))
         self._steps, self.network = None, model
         self._affine = AffineSteps(np.eye(columns), np.zeros(columns), ("",) * columns)
@@ -62,6 +63,10 @@ class Source:
             raise ValueError(f"{name} must have the {len(self.names)} columns of X. Got {columns} instead.")
         if not count:
             raise ValueError(f"{name} must have a row at least. Got none.")
+        own = _own_names(X)
+        if own and self._own and own != self._own:
+            ours, theirs = next((a, b) for a, b in zip(own, self._own, strict=True) if a != b)
+            raise ValueError(f"{name} must have the columns of X, in their order. Got {ours!r} where X has {theirs!r}.")
         for place, held in enumerate(self._affine.held):
             if not held:
                 _check_numbers(name, self.names[place], _column(X, place))
@@ -129,8 +134,7 @@ class Source:
 def _names(X: Any, columns: int, given: Any, expected: Any) -> list[str]:
     """What the columns are called, which is what the model calls them, in its order."""
     expected = None if expected is None else [str(name) for name in expected]
-    own = [str(name) for name in X.columns] if hasattr(X, "columns") else expected
-    names = own if given is None else [str(name) for name in given]
+    names = _own_names(X) or expected if given is None else [str(name) for name in given]
     if names is None:
         return [f"x{place}" for place in range(columns)]
     if len(names) != columns:
@@ -145,6 +149,11 @@ def _names(X: Any, columns: int, given: Any, expected: Any) -> list[str]:
         raise ValueError(f"X must have the model's columns. Missing are {', '.join(missing[:5])}.")
     ours, theirs = next((a, b) for a, b in zip(names, expected, strict=True) if a != b)
     raise ValueError(f"X must have its columns in the model's order. Got {ours!r} where the model has {theirs!r}.")
+
+
+def _own_names(X: Any) -> list[str] | None:
+    """The names that a table brings along."""
+    return [str(name) for name in X.columns] if hasattr(X, "columns") else None
 
 
 def _check_numbers(table: str, column: str, values: np.ndarray) -> None:

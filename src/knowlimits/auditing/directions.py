@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from knowlimits.adapt import logits_of
 from knowlimits.auditing.features import SURE
 from knowlimits.auditing.subject import Subject
 from knowlimits.auditing.table import Table
 from knowlimits.farfield import far_field
 from knowlimits.metrics import share_interval
 from knowlimits.ood.panel import Panel
+from knowlimits.piecewise import follow
 
 # Directions that are drawn, and how often the steepest of them is improved.
 _DIRECTIONS, _IMPROVEMENTS = 2000, 30
@@ -105,9 +107,6 @@ def _steepest(subject: Subject, label: int, directions: np.ndarray) -> np.ndarra
 
 def _gradient(subject: Subject, centre: torch.Tensor, direction: np.ndarray, steps: torch.Tensor, label: int) -> np.ndarray:
     """How the lead of a class's rate, the mean over members, changes with the direction."""
-    from knowlimits.adapt import logits_of
-    from knowlimits.piecewise import follow
-
     with torch.enable_grad():
         d = torch.from_numpy(direction).requires_grad_()
         lead = torch.zeros((), dtype=torch.float64)
