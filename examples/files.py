@@ -5,8 +5,6 @@ Needs skl2onnx.
 """
 
 import csv
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from knowlimits.adapt import as_modules
+from knowlimits.cli import main as knowlimits
 from knowlimits.io import write_atomically
 
 app = App(help=__doc__)
@@ -53,8 +52,7 @@ def main(*, out: Path = Path("results/files")) -> None:
         report = out / f"{name}.html"
         options = ["--target", "cultivar", "--html", str(report), "--force"]
         print(f"\n$ knowlimits audit {name} wine.csv --target cultivar --html {report.name} --force\n", flush=True)
-        command = [Path(sys.executable).with_name("knowlimits"), "audit", str(out / name), str(out / "wine.csv"), *options]
-        subprocess.run(command, check=True)
+        knowlimits(["audit", str(out / name), str(out / "wine.csv"), *options])
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import knowlimits as kl
-from knowlimits import cli
 from knowlimits.adapt import as_modules
+from tests import command
 
 X, Y = load_wine(return_X_y=True)
 NAMES = load_wine().feature_names
@@ -51,15 +51,9 @@ def write(path, names, rows):
     return path
 
 
-def run(capsys, *arguments):
-    """What the command prints, and the line of its error."""
-    status = 0
-    try:
-        cli.main(["audit", *map(str, arguments)])
-    except SystemExit as error:
-        status = error.code
-    out, err = capsys.readouterr()
-    return status, out, err
+def run(*arguments):
+    result = command.run("audit", *arguments)
+    return result.returncode, result.stdout, result.stderr
 
 
 @pytest.mark.parametrize("name", ["wine.onnx", "wine.pt2"])
@@ -73,34 +67,34 @@ def test_a_model_from_a_file_is_audited_as_the_model_itself(name, folder, pipeli
 
 
 @pytest.mark.parametrize("name", ["wine.onnx", "wine.pt2", "wine.safetensors"])
-def test_the_command(name, folder, tmp_path, capsys):
+def test_the_command(name, folder, tmp_path):
     report = tmp_path / "report.html"
     options = ["--target", "cultivar", "--html", report]
-    status, out, err = run(capsys, folder / name, folder / "wine.csv", *options)
+    status, out, err = run(folder / name, folder / "wine.csv", *options)
     assert (status, err) == (0, "")
     assert "3 classes, 13 continuous columns" in out
     assert "'proline'" in out or "proline" in out
     assert report.read_text().startswith("<!doctype html>")
-    status, _, err = run(capsys, folder / name, folder / "wine.csv", *options)
+    status, _, err = run(folder / name, folder / "wine.csv", *options)
     assert status == 2
     assert err == f"knowlimits: --html: {report} is there already. Give --force to replace it.\n"
     report.write_text("old")
-    assert run(capsys, folder / name, folder / "wine.csv", *options, "--force")[0] == 0
+    assert run(folder / name, folder / "wine.csv", *options, "--force")[0] == 0
     assert report.read_text() != "old"
 
 
-def test_options_of_the_command(folder, tmp_path, capsys):
+def test_options_of_the_command(folder, tmp_path):
     test = write(tmp_path / "test.csv", [*NAMES, "cultivar"], np.c_[X, Y][::3])
     model, data = folder / "wine.onnx", folder / "wine.csv"
-    status, out, _ = run(capsys, model, data, "--target", "cultivar", "--test", test, "--continuous", "alcohol", "hue")
+    status, out, _ = run(model, data, "--target", "cultivar", "--test", test, "--continuous", "alcohol", "hue")
     assert status == 0
     assert "2 continuous columns" in out
     assert "test rows (given)" in " ".join(out.split())
     # Without labels all columns are features.
     plain = write(tmp_path / "plain.csv", NAMES, X)
-    assert "No labels were given" in run(capsys, model, plain, "--continuous", "all")[1]
+    assert "No labels were given" in run(model, plain, "--continuous", "all")[1]
     other = write(tmp_path / "other.csv", [*NAMES[::-1], "cultivar"], np.c_[X, Y])
-    _, _, err = run(capsys, model, data, "--target", "cultivar", "--test", other)
+    _, _, err = run(model, data, "--target", "cultivar", "--test", other)
     assert "must have the columns of" in err
 
 
@@ -122,55 +116,55 @@ def changed(place, value, rows=None):
     ],
     ids=["missing", "text", "infinite", "a column too few", "one class", "unknown class"],
 )
-def test_a_table_that_does_not_fit_gives_one_line(names, rows, message, folder, tmp_path, capsys):
+def test_a_table_that_does_not_fit_gives_one_line(names, rows, message, folder, tmp_path):
     data = write(tmp_path / "data.csv", [*names, "cultivar"], rows)
-    status, out, err = run(capsys, folder / "wine.onnx", data, "--target", "cultivar")
+    status, out, err = run(folder / "wine.onnx", data, "--target", "cultivar")
     assert (status, out) == (2, "")
     assert err.endswith(f"{message}\n")
     assert err.count("\n") == 1
 
 
-def test_columns_in_another_order_than_the_models(tmp_path, capsys):
+def test_columns_in_another_order_than_the_models(tmp_path):
     pandas = pytest.importorskip("pandas")
     network = kl.NeuralNetwork(hidden_sizes=(4,), epochs=2, random_state=0).fit(pandas.DataFrame(X, columns=NAMES), Y)
     kl.save(network, tmp_path / "wine.safetensors")
     data = write(tmp_path / "data.csv", [*NAMES[::-1], "cultivar"], np.c_[X[:, ::-1], Y])
-    _, _, err = run(capsys, tmp_path / "wine.safetensors", data, "--target", "cultivar")
+    _, _, err = run(tmp_path / "wine.safetensors", data, "--target", "cultivar")
     assert "X must have its columns in the model's order. Got 'proline' where the model has 'alcohol'." in err
 
 
-def test_a_constant_column_stays_and_is_named(folder, tmp_path, capsys):
+def test_a_constant_column_stays_and_is_named(folder, tmp_path):
     data = write(tmp_path / "data.csv", [*NAMES, "cultivar"], changed((slice(None), 2), 2.5))
-    status, out, _ = run(capsys, folder / "wine.onnx", data, "--target", "cultivar")
+    status, out, _ = run(folder / "wine.onnx", data, "--target", "cultivar")
     assert status == 0
     assert "Left as they are: ash (constant, 2.5)." in out
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.pth", "model.pkl", "model.joblib", "model.ckpt"])
-def test_pickles_are_refused_with_a_reason(name, folder, tmp_path, capsys):
+def test_pickles_are_refused_with_a_reason(name, folder, tmp_path):
     torch.save({}, tmp_path / name)
     with pytest.raises(ValueError, match="is a pickle, which runs code when it is loaded"):
         kl.load(tmp_path / name)
-    status, _, err = run(capsys, tmp_path / name, folder / "wine.csv")
+    status, _, err = run(tmp_path / name, folder / "wine.csv")
     assert status == 2
     assert "MODEL:" in err
     assert err.count("\n") == 1
 
 
-def test_files_that_are_none(folder, tmp_path, capsys):
+def test_files_that_are_none(folder, tmp_path):
     for name in ("a.onnx", "a.pt2", "a.safetensors"):
         (tmp_path / name).write_bytes(b"nothing of the kind")
-        status, _, err = run(capsys, tmp_path / name, folder / "wine.csv")
+        status, _, err = run(tmp_path / name, folder / "wine.csv")
         assert status == 2
         assert err.startswith("knowlimits: MODEL: ")
         assert name in err
         assert err.count("\n") == 1
-    assert "no such file" in run(capsys, tmp_path / "b.onnx", folder / "wine.csv")[2]
-    assert "No such file" in run(capsys, folder / "wine.onnx", tmp_path / "b.csv")[2]
+    assert "no such file" in run(tmp_path / "b.onnx", folder / "wine.csv")[2]
+    assert "No such file" in run(folder / "wine.onnx", tmp_path / "b.csv")[2]
 
 
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
-def test_examples(tmp_path, capsys):
+def test_examples(tmp_path):
     from examples import files, medical, tables
 
     audits = medical.main(out=tmp_path / "medical", models=("NN", "NNEnsemble"))
