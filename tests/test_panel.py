@@ -73,6 +73,17 @@ def test_remedies(panel, model):
     np.testing.assert_allclose(panel.along(STARTS, DIRECTIONS)["laplace_entropy"].limit, entropy(limits), rtol=1e-6)
 
 
+def test_one_logit_has_the_laplace_of_one_logit():
+    labels = (Y > 0).astype(int)
+    model = kl.NeuralNetwork(hidden_sizes=(8, 8), epochs=20, random_state=0).fit(X, labels)
+    laplace = kl.LastLayerLaplace(model).fit(X, labels)
+    assert len(laplace.weights_) == 1
+    panel = Panel(inputs=False).fit(model, X, labels)
+    near, far = panel.probabilities(STARTS)["last-layer Laplace"], panel.limits(STARTS, DIRECTIONS)["last-layer Laplace"]
+    np.testing.assert_allclose(near, laplace.predict_proba(STARTS), rtol=1e-9)
+    np.testing.assert_allclose(far, laplace.far_field(STARTS, DIRECTIONS), rtol=1e-9)
+
+
 def test_laplace_looks_at_the_last_layer_whatever_the_detectors_look_at():
     net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).double()
     panel, plain = Panel(layer="2").fit(net, X, Y), Panel().fit(net, X, Y)

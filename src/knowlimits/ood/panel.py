@@ -3,13 +3,16 @@
 The model runs once over the points, or along the rays, for all of them.
 """
 
+from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
 import torch
+from torch import nn
 
 from knowlimits import scores
-from knowlimits.adapt import as_modules, each_member
+from knowlimits.adapt import as_modules
+from knowlimits.networks import Stack
 from knowlimits.ood.base import Detector
 from knowlimits.ood.gaussians import GaussianMixture, Mahalanobis, RelativeMahalanobis
 from knowlimits.ood.growth import Growth
@@ -146,7 +149,7 @@ class LaplaceMembers:
         classes = getattr(model, "classes_", None)
         labels = np.asarray(y) if classes is None else np.searchsorted(classes, y)
         self._members = []
-        for member in each_member(as_modules(model)):
+        for member in _members(model):
             laplace = LastLayerLaplace(member)
             if (count := laplace.n_weights()) > _MOST_WEIGHTS:
                 raise ValueError(f"the last layer has {count:,} weights, and {_MOST_WEIGHTS:,} are the most.")
@@ -162,6 +165,15 @@ class LaplaceMembers:
         """Limits of the probabilities, ``(n, classes)``, by rates and offsets of the features."""
         parts = zip(self._members, np.split(rate, self._ends, axis=1), np.split(offset, self._ends, axis=1), strict=True)
         return np.mean([member.along(r, o) for member, r, o in parts], axis=0)
+
+
+def _members(model: Any) -> Iterator[nn.Module]:
+    """The members one by one; one logit stays one, as a Gaussian over the weights of (0, f) would be another."""
+    for module in as_modules(model):
+        if isinstance(module, Stack):
+            yield from (module.member(i).requires_grad_(False) for i in range(module.members))
+        else:
+            yield module
 
 
 def _limits(ahead: Ahead) -> np.ndarray:
