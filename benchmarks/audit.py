@@ -112,7 +112,7 @@ def limits():
 
 def whole():
     """In a process of its own, after the imports."""
-    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    X, y = load_breast_cancer(return_X_y=True)
     model = make_pipeline(StandardScaler(), kl.Ensemble(members=10, epochs=20, random_state=0)).fit(X, y)
     kl.audit  # noqa: B018  (imported when it is first named)
     times = []

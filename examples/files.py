@@ -26,26 +26,27 @@ app = App(help=__doc__)
 def main(*, out: Path = Path("results/files")) -> None:
     """Train a pipeline, write it in both formats, and audit the files from the command line."""
     out.mkdir(parents=True, exist_ok=True)
-    X, y = load_wine(return_X_y=True, as_frame=True)
-    pipeline = make_pipeline(StandardScaler(), MLPClassifier((50, 50), max_iter=400, random_state=0)).fit(X.to_numpy(), y)
+    data = load_wine()
+    X, y = data.data, data.target
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier((50, 50), max_iter=400, random_state=0)).fit(X, y)
 
     with (out / "wine.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*X.columns, "cultivar"])
-        writer.writerows([*row, label] for row, label in zip(X.to_numpy(), y, strict=True))
+        writer.writerow([*data.feature_names, "cultivar"])
+        writer.writerows([*row, label] for row, label in zip(X, y, strict=True))
 
     from skl2onnx import to_onnx
 
     with warnings.catch_warnings():
         # skl2onnx calls what onnx will rename.
         warnings.simplefilter("ignore", DeprecationWarning)
-        content = to_onnx(pipeline, X.to_numpy()[:1].astype("float32"), options={"zipmap": False}).SerializeToString()
+        content = to_onnx(pipeline, X[:1].astype("float32"), options={"zipmap": False}).SerializeToString()
     write_atomically(out / "wine.onnx", content)
 
     # The steps and the network as one torch module; any other would do.
     module = as_modules(pipeline)[0]
     batch = torch.export.Dim("batch", min=1)
-    program = torch.export.export(module, (torch.tensor(X.to_numpy()[:8]),), dynamic_shapes=({0: batch},))
+    program = torch.export.export(module, (torch.tensor(X[:8]),), dynamic_shapes=({0: batch},))
     torch.export.save(program, out / "wine.pt2")
 
     for name in ("wine.onnx", "wine.pt2"):

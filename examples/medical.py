@@ -44,14 +44,13 @@ app = App(help=__doc__)
 def main(*, out: Path = Path("results/medical"), models: Models = tuple(MODELS), force: bool = False) -> dict[str, kl.Audit]:
     """Train, audit, and write the reports."""
     out.mkdir(parents=True, exist_ok=True)
-    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
-    names = ["malignant", "benign"]
-    y = y.map(dict(enumerate(names)))
-    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, random_state=0, stratify=y)
+    data = load_breast_cancer()
+    y = data.target_names[data.target]
+    X_train, X_test, y_train, y_test = train_test_split(data.data, y, test_size=0.3, random_state=0, stratify=y)
     audits = {}
     for name in models:
         model = make_pipeline(StandardScaler(), MODELS[name]).fit(X_train, y_train)
-        audits[name] = kl.audit(model, X_train, y_train, X_test=X_test, y_test=y_test)
+        audits[name] = kl.audit(model, X_train, y_train, data.feature_names, X_test=X_test, y_test=y_test)
         audits[name].to_html(out / f"{name}.html", overwrite=force)
         write_atomically(out / f"{name}.txt", (str(audits[name]) + "\n").encode())
         print(f"{name}: {audits[name].verdict[0]}")

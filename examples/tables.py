@@ -38,16 +38,16 @@ def main(*, out: Path = Path("results/tables"), rows: int = 200_000, force: bool
 
 def wine() -> tuple[kl.Audit, float]:
     """Thirteen columns, three classes; the pipeline scales them."""
-    X, y = load_wine(return_X_y=True, as_frame=True)
-    model = make_pipeline(StandardScaler(), MLPClassifier((50, 50), max_iter=400, random_state=0)).fit(X, y)
-    return _audited(model, X, y)
+    data = load_wine()
+    model = make_pipeline(StandardScaler(), MLPClassifier((50, 50), max_iter=400, random_state=0)).fit(data.data, data.target)
+    return _audited(model, data.data, data.target, feature_names=data.feature_names)
 
 
 def digits() -> tuple[kl.Audit, float]:
     """Sixty-four columns of whole numbers, which would be taken for codes: they are measurements all the same."""
-    X, y = load_digits(return_X_y=True, as_frame=True)
-    model = make_pipeline(MinMaxScaler(), MLPClassifier((64,), max_iter=400, random_state=0)).fit(X, y)
-    return _audited(model, X, y, continuous="all")
+    data = load_digits()
+    model = make_pipeline(MinMaxScaler(), MLPClassifier((64,), max_iter=400, random_state=0)).fit(data.data, data.target)
+    return _audited(model, data.data, data.target, feature_names=data.feature_names, continuous="all")
 
 
 def large(rows: int) -> tuple[kl.Audit, float]:
