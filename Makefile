@@ -36,6 +36,7 @@ gallery: .venv/.installed  ## redraw the figures and tables that docs/ and READM
 	$(BIN)/knowlimits detect --out docs/detect
 	$(BIN)/python -m examples.medical --out docs/audit/medical --force
 	$(BIN)/python -m examples.tables --out docs/audit/tables --force
+	@command -v chromium >/dev/null || (echo "the picture of the report needs Chromium"; exit 1)
 	chromium --headless --no-sandbox --hide-scrollbars --window-size=1200,1400 --screenshot=docs/audit/report.png \
 		"file://$(CURDIR)/docs/audit/medical/NN.html"
 

@@ -81,7 +81,7 @@ def test_names_are_escaped_and_nothing_is_fetched(report):
 
 
 def test_it_is_small_for_many_columns(tmp_path):
-    X = np.random.default_rng(0).normal(size=(60, 310))
+    X = np.random.default_rng(0).normal(size=(24, 310))
     found = kl.audit(network(310), X, feature_names=[f"a rather long name of a column, number {i}" for i in range(310)])
     found.to_html(tmp_path / "wide.html")
     assert (tmp_path / "wide.html").stat().st_size < 2_000_000
