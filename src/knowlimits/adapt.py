@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from knowlimits.exported import with_linear_modules
 from knowlimits.networks import Stack
-from knowlimits.pipelines import before_last
+from knowlimits.pipelines import before_last, is_sklearn
 
 ACCEPTED = (
     "a fitted classifier of knowlimits, a torch.nn.Module, a torch.export program, a fitted scikit-learn MLPClassifier, "
@@ -34,18 +34,37 @@ def as_modules(model: Any) -> list[nn.Module]:
     return [module.double().requires_grad_(False) for module in modules]
 
 
-def each_member(modules: list[nn.Module]) -> list[nn.Module]:
-    """The members one by one, those of a `Stack` as modules of their own with one output for each class."""
+def member_probabilities(modules: list[nn.Module], points: Tensor, batch_size: int = 4096) -> Tensor:
+    """Probabilities of modules in eval mode, which return logits, at points ``(n, ...)``: ``(members, n, classes)``."""
+    with torch.no_grad():
+        return torch.cat(
+            [
+                torch.cat([logits_of(module(part), len(part)) for module in modules]).softmax(-1)
+                for part in points.split(batch_size)
+            ],
+            1,
+        )
+
+
+def each_member(modules: list[nn.Module], pad: bool = True) -> list[nn.Module]:
+    """The members one by one, those of a `Stack` as modules of their own.
+
+    Args:
+        modules: of a model.
+        pad: give those of a `Stack` with one logit f the logits (0, f).
+    """
     return [
-        _alone(m, i) if isinstance(m, Stack) else m for m in modules for i in range(m.members if isinstance(m, Stack) else 1)
+        _alone(m, i, pad) if isinstance(m, Stack) else m
+        for m in modules
+        for i in range(m.members if isinstance(m, Stack) else 1)
     ]
 
 
-def _alone(stack: Stack, index: int) -> nn.Module:
+def _alone(stack: Stack, index: int, pad: bool) -> nn.Module:
     network = stack.member(index).requires_grad_(False)
     last = network[-1]
     assert isinstance(last, nn.Linear)
-    if last.out_features == 1:
+    if pad and last.out_features == 1:
         # One logit f as (0, f), by a row of zeros.
         last.weight, last.bias = (
             nn.Parameter(torch.cat([torch.zeros_like(p), p]), requires_grad=False) for p in (last.weight, last.bias)
@@ -67,10 +86,9 @@ def _as_module(model: Any) -> nn.Module:
         return model
     if isinstance(model, torch.export.ExportedProgram):
         return with_linear_modules(model)
-    kinds = {kind.__name__ for kind in type(model).__mro__ if kind.__module__.startswith("sklearn.")}
-    if "Pipeline" in kinds:
+    if is_sklearn("Pipeline", model):
         return _from_pipeline(model)
-    if "MLPClassifier" in kinds:
+    if is_sklearn("MLPClassifier", model):
         return _from_mlp(model)
     raise TypeError(f"model must be {ACCEPTED}. Got {type(model).__name__} instead.")
 

@@ -57,7 +57,7 @@ class FarField:
         """Limiting probabilities, ``(members, n, classes)``."""
         if self._probabilities:
             return self.offset
-        return softmax(torch.from_numpy(self.rate), torch.from_numpy(self.offset), -1)[1].numpy()
+        return limiting_probabilities(self.rate, self.offset)
 
     def score(self, name: str = "entropy", base: float | None = None) -> np.ndarray:
         """The exact limit of an uncertainty score, ``(n,)``; larger means less sure.
@@ -229,6 +229,11 @@ def _leaders_are_clear(rays: Rays, rate: Tensor, n: int) -> Tensor:
     doubt = error + error.gather(-1, leader) + gap.abs() * torch.finfo(rate.dtype).eps
     clear = (gap > doubt) | ((gap == 0) & (doubt == 0))
     return clear.scatter(-1, leader, True).all(-1)
+
+
+def limiting_probabilities(rate: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Limits of the probabilities of logits that are eventually ``rate * a + offset``, of the same shape; classes are last."""
+    return softmax(torch.from_numpy(rate), torch.from_numpy(offset), -1)[1].numpy()
 
 
 def as_points(name: str, value: Any) -> Tensor:

@@ -15,7 +15,7 @@ from safetensors.torch import save as to_bytes
 
 from knowlimits import models
 from knowlimits.formats.onnx import read_onnx
-from knowlimits.formats.pt2 import read_pt2
+from knowlimits.formats.pt2 import pickled, read_pt2
 from knowlimits.networks import Stack
 from knowlimits.ood.guard import Guard
 
@@ -105,10 +105,7 @@ def load(path: str | os.PathLike, device: str = "cpu") -> Any:
     """
     path = Path(path)
     if path.suffix.lower() in _PICKLES:
-        raise ValueError(
-            f"{path} is a pickle, which runs code when it is loaded. Save the model by knowlimits.save, as ONNX, or by "
-            "torch.export.save."
-        )
+        raise ValueError(pickled(str(path)))
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     if path.suffix.lower() == ".onnx":

@@ -35,6 +35,11 @@ class AffineSteps:
         return AffineSteps(matrix, later.matrix @ self.shift + later.shift, tuple(held))
 
 
+def is_sklearn(kind: str, model: Any) -> bool:
+    """Whether a model is of a class of scikit-learn, by its name, so that scikit-learn need not be imported to tell."""
+    return any(one.__name__ == kind and one.__module__.startswith("sklearn.") for one in type(model).__mro__)
+
+
 def before_last(pipeline: Any) -> AffineSteps:
     """The steps of a fitted Pipeline before the last."""
     return _chain([step for _, step in pipeline.steps[:-1]], pipeline.n_features_in_)

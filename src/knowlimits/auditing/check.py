@@ -6,6 +6,7 @@ import numpy as np
 
 from knowlimits.auditing.columns import Source
 from knowlimits.auditing.features import SURE, rays
+from knowlimits.auditing.subject import some
 from knowlimits.farfield import far_field
 from knowlimits.ood.guard import Guard
 from knowlimits.ood.laplace import LastLayerLaplace
@@ -54,8 +55,7 @@ def assert_far_field(
     rows = source.rows("X", X)
     columns = source.continuous(X, continuous)
     most = max(1, _RAYS // (2 * len(columns.names)))
-    if len(rows) > most:
-        rows = rows[np.random.default_rng(random_state).permutation(len(rows))[:most]]
+    rows = rows[some(len(rows), most, np.random.default_rng(random_state))]
     limits = _limits(source.network, *rays(rows, columns.steps)).max(1)
     shares = (limits >= confidence).reshape(len(rows), -1).mean(0)
     broken = np.argsort(-shares, kind="stable")[: int((shares > max_confident_share).sum())]

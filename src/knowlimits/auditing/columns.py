@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from knowlimits.pipelines import AffineSteps, before_last
+from knowlimits.pipelines import AffineSteps, before_last, is_sklearn
 
 # Whole numbers with no more values than this are taken for codes of categories.
 _MOST_CODES = 20
@@ -52,7 +52,7 @@ class Source:
         self.names = _names(X, columns, feature_names, getattr(model, "feature_names_in_", None))
         self._steps, self.network = None, model
         self._affine = AffineSteps(np.eye(columns), np.zeros(columns), ("",) * columns)
-        if _is_pipeline(model):
+        if is_sklearn("Pipeline", model):
             self._steps, self.network = model[:-1], model.steps[-1][1]
             self._affine = before_last(model)
 
@@ -175,10 +175,6 @@ def _is_number(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-def _is_pipeline(model: Any) -> bool:
-    return any(kind.__name__ == "Pipeline" and kind.__module__.startswith("sklearn.") for kind in type(model).__mro__)
 
 
 def _shape(name: str, X: Any) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from knowlimits.auditing.features import isotropic
 from knowlimits.auditing.subject import Subject
 from knowlimits.auditing.table import Table
 from knowlimits.metrics import auroc, auroc_interval, share_interval, threshold
@@ -59,5 +60,4 @@ def _drawn(way: str, features: int, rng: np.random.Generator) -> np.ndarray:
         drawn = np.zeros((_MOVED, features))
         drawn[np.arange(_MOVED), rng.integers(features, size=_MOVED)] = rng.choice([-1.0, 1.0], size=_MOVED)
         return drawn
-    drawn = rng.standard_normal((_MOVED, features))
-    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    return isotropic(_MOVED, features, rng)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from knowlimits.adapt import logits_of
-from knowlimits.auditing.features import SURE
+from knowlimits.auditing.features import SURE, isotropic
 from knowlimits.auditing.subject import Subject
 from knowlimits.auditing.table import Table
 from knowlimits.farfield import far_field
@@ -44,8 +44,7 @@ class Directions:
 def in_directions(subject: Subject, panel: Panel, rng: np.random.Generator) -> Directions:
     """Draw rows and isotropic directions, in standard deviations of the continuous columns."""
     steps = subject.columns.steps
-    drawn = rng.standard_normal((_DIRECTIONS, len(steps)))
-    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    drawn = isotropic(_DIRECTIONS, len(steps), rng)
     origins = subject.rows[rng.integers(len(subject.rows), size=_DIRECTIONS)]
     table = []
     for name, probs in panel.limits(origins, drawn @ steps).items():

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from knowlimits.auditing.settling import settled
-from knowlimits.auditing.subject import Subject
+from knowlimits.auditing.subject import Subject, some
 from knowlimits.auditing.table import Table
 from knowlimits.farfield import FarField, far_field
-from knowlimits.ood.panel import AS_IT_IS, OF_PROBABILITIES, Panel
+from knowlimits.ood.panel import AS_IT_IS, Panel
 
 #: A classifier with this confidence is sure of itself.
 SURE = 0.99
@@ -43,7 +43,8 @@ def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> 
     """Follow every continuous column of the rows towards minus and plus infinity."""
     columns = subject.columns
     F = len(columns.names)
-    rows = [_some(subject.rows, max(_FEWEST, most // (2 * F)), rng) for most in (_RAYS, _OTHER_RAYS, _SETTLED_RAYS)]
+    most = [max(_FEWEST, count // (2 * F)) for count in (_RAYS, _OTHER_RAYS, _SETTLED_RAYS)]
+    rows = [subject.rows[some(len(subject.rows), count, rng)] for count in most]
     far = far_field(subject.modules, *rays(rows[0], columns.steps))
     followed = far_field(subject.modules, *rays(rows[2], columns.steps))
     distances = _quantiles(settled(subject.probabilities, followed), F)
@@ -52,7 +53,7 @@ def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> 
     limits = {name: probs.max(1) for name, probs in panel.limits(*rays(rows[1], columns.steps)).items()}
     limits[AS_IT_IS] = confidence
     ending = _quantiles(confidence, F)
-    of_scores = {name: _quantiles(far.score(name), F) for name in names_of_scores(subject)}
+    of_scores = {name: _quantiles(far.score(name), F) for name in panel.of_probabilities}
     classes = _classes(far, subject, F)
     sure = {name: (values >= SURE).reshape(-1, F, 2).mean(0) for name, values in limits.items()}
     medians = {name: np.median(values.reshape(-1, F, 2), axis=0) for name, values in limits.items()}
@@ -81,13 +82,10 @@ def rays(rows: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(rows, len(both), axis=0), np.tile(both, (len(rows), 1))
 
 
-def names_of_scores(subject: Subject) -> tuple[str, ...]:
-    """Scores of probabilities, which are more for several members."""
-    return OF_PROBABILITIES if subject.members > 1 else OF_PROBABILITIES[:2]
-
-
-def _some(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    return rows if len(rows) <= most else rows[np.sort(rng.permutation(len(rows))[:most])]
+def isotropic(count: int, features: int, rng: np.random.Generator) -> np.ndarray:
+    """Directions of length 1, in standard deviations, ``(count, features)``."""
+    drawn = rng.standard_normal((count, features))
+    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
 
 def _quantiles(values: np.ndarray, features: int) -> np.ndarray:
@@ -116,7 +114,7 @@ def _classes(far: FarField, subject: Subject, features: int) -> list[list[str]]:
 
 
 def _curves(subject: Subject, panel: Panel, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    rows = _some(subject.rows, _CURVE_ROWS, rng)
+    rows = subject.rows[some(len(subject.rows), _CURVE_ROWS, rng)]
     steps = subject.columns.steps
     points = rows + (PLACES[:, None] * steps[:, None])[:, :, None]
     shape = points.shape[:3]

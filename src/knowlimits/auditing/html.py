@@ -50,35 +50,34 @@ def render(audit: "Audit") -> str:
     )
     environment.filters["number"] = number
     order = by_danger(audit.features)
-    picture, axes = _picture(audit, order)
+    rows = audit.features.rows()
+    # Columns in the same order, by their places.
+    columns = list(dict.fromkeys(audit._subject.columns.names.index(rows[k]["feature"]) for k in order))
+    picture, axes = _picture(audit, columns)
     page = files("knowlimits.auditing") / "page"
     return environment.get_template("report.html").render(
         title=audit._title,
         verdict=audit.verdict,
-        rows=[{name: column[k] for name, column in audit.features.columns.items()} for k in order[:_LISTED]],
+        rows=[rows[k] for k in order[:_LISTED]],
         ways=len(audit.features),
-        scores=_scores(audit.detection),
-        radii=_radii(audit.detection),
+        radii=audit.detection.distinct("radius_sd"),
         ways_moved=WAYS,
-        remedies=_rows(audit.remedies),
-        directions=_rows(audit.directions),
-        steepest=_rows(audit.steepest)[:10],
+        remedies=audit.remedies.rows(),
+        directions=audit.directions.rows(),
+        steepest=audit.steepest.rows()[:10],
         rarest=audit._directions.rarest,
         has_laplace=LAPLACE in audit._features.curves,
         picture=picture,
-        axes=axes,
         left_out=audit.left_out,
         notes=audit.notes,
         style=Markup((page / "report.css").read_text(encoding="utf-8")),
         program=Markup((page / "report.js").read_text(encoding="utf-8")),
-        data=_json(_data(audit, order, picture, axes)),
+        data=_json(_data(audit, columns[:_CURVES], picture, axes)),
     )
 
 
-def _picture(audit: "Audit", order: np.ndarray) -> tuple[Disc | None, tuple[int, int]]:
+def _picture(audit: "Audit", found: list[int]) -> tuple[Disc | None, tuple[int, int]]:
     """The disc of the two columns that make the model sure of itself the most often and the soonest."""
-    names = list(audit._subject.columns.names)
-    found = list(dict.fromkeys(names.index(name) for name in audit.features["feature"][order].tolist()))
     if len(found) < 2:
         return None, (0, 0)
     # Two columns may move the network's inputs alike, and then span no plane.
@@ -90,10 +89,9 @@ def _picture(audit: "Audit", order: np.ndarray) -> tuple[Disc | None, tuple[int,
     return None, (0, 0)
 
 
-def _data(audit: "Audit", order: np.ndarray, picture: Disc | None, axes: tuple[int, int]) -> dict[str, Any]:
+def _data(audit: "Audit", shown: list[int], picture: Disc | None, axes: tuple[int, int]) -> dict[str, Any]:
     """What the program draws."""
     columns, features = audit._subject.columns, audit._features
-    shown = list(dict.fromkeys(columns.names.index(name) for name in audit.features["feature"][order].tolist()))[:_CURVES]
     ends = {AS_IT_IS: audit.features["confidence"].reshape(-1, 2)[shown]}
     for name in features.curves:
         if name != AS_IT_IS:
@@ -107,7 +105,7 @@ def _data(audit: "Audit", order: np.ndarray, picture: Disc | None, axes: tuple[i
         "curves": {name: _packed(curve[shown]) for name, curve in features.curves.items()},
         "ends": {name: values.round(4).tolist() for name, values in ends.items()},
         "detection": {
-            "radii": [radius if np.isfinite(radius) else None for radius in _radii(audit.detection)],
+            "radii": [radius if np.isfinite(radius) else None for radius in audit.detection.distinct("radius_sd")],
             "scores": _scores(audit.detection),
         },
         "disc": None
@@ -118,7 +116,6 @@ def _data(audit: "Audit", order: np.ndarray, picture: Disc | None, axes: tuple[i
             "confidence": _packed(np.nan_to_num(picture.confidence)),
             "winner": _packed(picture.winner / 65535),
             "arcs": np.c_[picture.arcs, picture.limits, picture.winners].round(5).tolist(),
-            "axes": list(axes),
             "names": [columns.names[f] for f in axes],
             "deviations": [columns.deviations[f] for f in axes],
             "medians": [columns.medians[f] for f in axes],
@@ -129,23 +126,15 @@ def _data(audit: "Audit", order: np.ndarray, picture: Disc | None, axes: tuple[i
 def _scores(detection: Table) -> list[dict[str, Any]]:
     """The scores, with their numbers by way of moving and radius."""
     found = []
-    for name in dict.fromkeys(detection["score"].tolist()):
+    for name in detection.distinct("score"):
         ways = {}
         for way in WAYS:
             own = detection.where(score=name, way=way)
-            columns = ("auroc", "auroc_low", "auroc_high", "refused", "refused_low", "refused_high")
+            columns = ("auroc", "auroc_low", "auroc_high", "refused")
             ways[way] = {column: own[column].round(4).tolist() for column in columns}
         first = detection.where(score=name)["threshold"][0]
         found.append({"name": name.replace("_", " "), "threshold": float(first), "ways": ways})
     return found
-
-
-def _radii(detection: Table) -> list[float]:
-    return list(dict.fromkeys(detection["radius_sd"].tolist()))
-
-
-def _rows(table: Table) -> list[dict[str, Any]]:
-    return [{name: column[k] for name, column in table.columns.items()} for k in range(len(table))]
 
 
 def _packed(values: np.ndarray) -> str:

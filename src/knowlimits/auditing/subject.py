@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from knowlimits.adapt import as_modules, logits_of
+from knowlimits.adapt import as_modules, member_probabilities
 from knowlimits.auditing.columns import Continuous, Source
 
 # Rows at a time; intermediate values of so many rows stay in the processor's cache.
@@ -42,7 +42,7 @@ class Subject:
 
     def probabilities(self, points: np.ndarray) -> np.ndarray:
         """Probabilities of the members at inputs of the network, ``(members, n, classes)``."""
-        return _probabilities(self.modules, points)
+        return member_probabilities(self.modules, torch.from_numpy(points), _BATCH).numpy()
 
     @cached_property
     def known_labels(self) -> np.ndarray:
@@ -77,7 +77,7 @@ def read_subject(
     rows = source.rows("X", X)
     columns = source.continuous(X, continuous)
     try:
-        count = _probabilities(modules, rows[:1]).shape[2]
+        count = member_probabilities(modules, torch.from_numpy(rows[:1])).shape[2]
     except RuntimeError as error:
         raise ValueError(f"model cannot take rows of {rows.shape[1]} features: {str(error).splitlines()[0]}.") from None
     classes = _classes(model, y, count)
@@ -105,20 +105,15 @@ def read_subject(
     return Subject(modules, classes, columns, rows, labels, test_rows, test_labels, given, held_out=X_test is not None)
 
 
-def _probabilities(modules: list[nn.Module], points: np.ndarray) -> np.ndarray:
-    parts = []
-    with torch.no_grad():
-        for part in torch.from_numpy(points).split(_BATCH):
-            parts.append(torch.cat([logits_of(module(part), len(part)) for module in modules]).softmax(-1))
-    return torch.cat(parts, 1).numpy()
+def some(count: int, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Places of at most so many of `count` rows, in their order."""
+    return np.arange(count) if count <= most else np.sort(rng.permutation(count)[:most])
 
 
 def _sample(
     rows: np.ndarray, labels: np.ndarray | None, most: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    if len(rows) <= most:
-        return rows, labels
-    kept = np.sort(rng.permutation(len(rows))[:most])
+    kept = some(len(rows), most, rng)
     return rows[kept], None if labels is None else labels[kept]
 
 

@@ -29,6 +29,14 @@ class Table:
             kept &= self.columns[name] == value
         return Table({name: column[kept] for name, column in self.columns.items()})
 
+    def distinct(self, name: str) -> list[Any]:
+        """The values of a column, each once, in their order."""
+        return list(dict.fromkeys(self.columns[name].tolist()))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A dictionary for each row; `of` is the way back."""
+        return [{name: column[k] for name, column in self.columns.items()} for k in range(len(self))]
+
     def to_frame(self) -> Any:
         """As a pandas DataFrame.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from knowlimits.auditing.detection import WAYS
 from knowlimits.auditing.table import number
 from knowlimits.auditing.verdict import by_danger
 
@@ -72,10 +73,10 @@ def page(audit: "Audit") -> str:
 
 
 def _by_radius(audit: "Audit") -> list[str]:
-    table = audit.detection.where(way="one column")
-    radii = list(dict.fromkeys(table["radius_sd"].tolist()))
+    table = audit.detection.where(way=WAYS[0])
+    radii = table.distinct("radius_sd")
     rows: list[list[str]] = []
-    for name in dict.fromkeys(table["score"].tolist()):
+    for name in table.distinct("score"):
         own = table.where(score=name)
         low, high = own["auroc_low"][-1], own["auroc_high"][-1]
         aurocs = [f"{value:.2f}" for value in own["auroc"]]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from knowlimits.auditing.detection import WAYS
 from knowlimits.auditing.directions import Directions
 from knowlimits.auditing.features import SURE, Features
 from knowlimits.auditing.subject import Subject
@@ -79,7 +80,7 @@ def _rarest(directions: Directions) -> str:
 
 
 def _as_detector(detection: Table) -> str:
-    far = detection.where(way="one column", radius_sd=np.inf)
+    far = detection.where(way=WAYS[0], radius_sd=np.inf)
     own = far.where(score="entropy")
     best = int(np.argmax(far["auroc"] + 1e-6 * far["refused"]))
     value = own["auroc"][0]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from knowlimits import plots, scores
-from knowlimits.adapt import as_modules, logits_of
+from knowlimits.adapt import as_modules, member_probabilities
 from knowlimits.io import write_atomically
 from knowlimits.piecewise import Partition
 
@@ -28,9 +28,8 @@ def draw_regions(path: Path, model: Any, cells: Partition, box: tuple[float, flo
     extent = box or _middle(cells)
     x, y = np.meshgrid(np.linspace(extent[0], extent[1], _GRID), np.linspace(extent[2], extent[3], _GRID))
     points = torch.from_numpy(np.stack([x.ravel(), y.ravel()], axis=1))
-    with torch.no_grad():
-        members = [logits_of(module.eval()(points), len(points)).softmax(-1) for module in as_modules(model)]
-    entropy = scores.entropy(torch.cat(members), base=2).numpy().reshape(x.shape)
+    modules = [module.eval() for module in as_modules(model)]
+    entropy = scores.entropy(member_probabilities(modules, points), base=2).numpy().reshape(x.shape)
     figure, ax = plots.plt.subplots(figsize=(6, 5), layout="constrained")
     image = ax.imshow(entropy, origin="lower", extent=extent, cmap="Purples", vmin=0, aspect="auto", interpolation="nearest")
     plots.edges(ax, cells, extent, linewidth=0.3)

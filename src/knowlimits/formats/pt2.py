@@ -86,7 +86,7 @@ def _files(content: bytes, name: str) -> dict[str, bytes]:
     # What zipfile raises for damaged archives.
     except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError, struct.error) as error:
         if content[:1] == b"\x80":
-            raise ValueError(_pickled(name)) from None
+            raise ValueError(pickled(name)) from None
         raise ValueError(f"{name} is not a complete torch.export archive: {error}.") from error
     return {filename.partition("/")[2]: content for filename, content in entries}
 
@@ -95,7 +95,8 @@ class _Refused(ValueError):
     """An archive that is whole, but not what it should be."""
 
 
-def _pickled(name: str) -> str:
+def pickled(name: str) -> str:
+    """What is said of a pickle."""
     return (
         f"{name} is a pickle, which runs code when it is loaded; save the model by torch.export.save, ONNX or knowlimits.save."
     )
@@ -107,7 +108,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], name: str) -> None:
         raise zipfile.BadZipFile("it does not start with its first entry")
     names = [entry.filename.partition("/")[2] for entry in entries]
     if any(entry.endswith(("data.pkl", "constants.pkl")) for entry in names):
-        raise _Refused(_pickled(name))
+        raise _Refused(pickled(name))
     if any(entry.startswith("data/aotinductor/") for entry in names):
         raise _Refused(f"{name} is a package of compiled code (AOTInductor), which is never run; use torch.export.save.")
     if len({entry.filename.partition("/")[0] for entry in entries}) != 1:

@@ -21,6 +21,10 @@ def _precision(centred: np.ndarray) -> np.ndarray:
     return np.linalg.inv(covariance + floor * np.eye(len(covariance)))
 
 
+def _class_means(h: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return np.stack([h[labels == c].mean(0) for c in range(labels.max() + 1)])
+
+
 def _form(left: np.ndarray, precision: np.ndarray, right: np.ndarray) -> np.ndarray:
     return ((left @ precision) * right).sum(1)
 
@@ -37,7 +41,7 @@ class Mahalanobis(Detector):
     def _learn(self, seen: Seen, labels: np.ndarray | None) -> None:
         labels = self._labels(labels)
         h = seen.features
-        self._means = np.stack([h[labels == c].mean(0) for c in range(labels.max() + 1)])
+        self._means = _class_means(h, labels)
         self._precision = _precision(h - self._means[labels])
 
     def _score(self, seen: Seen) -> np.ndarray:
@@ -81,13 +85,12 @@ class GaussianMixture(Detector):
     def _learn(self, seen: Seen, labels: np.ndarray | None) -> None:
         labels = self._labels(labels)
         self._gaussians = []
-        means = np.stack([seen.features[labels == c].mean(0) for c in range(labels.max() + 1)])
-        pooled = _precision(seen.features - means[labels])
-        for c in range(labels.max() + 1):
+        means = _class_means(seen.features, labels)
+        # One row has no covariance of its own.
+        pooled = _precision(seen.features - means[labels]) if np.bincount(labels).min() == 1 else None
+        for c, mean in enumerate(means):
             h = seen.features[labels == c]
-            mean = means[c]
-            # One row has no covariance of its own.
-            precision = _precision(h - mean) if len(h) > 1 else pooled
+            precision = _precision(h - mean) if len(h) > 1 or pooled is None else pooled
             constant = np.log(len(h) / len(labels)) + 0.5 * np.linalg.slogdet(precision / (2 * np.pi))[1]
             self._gaussians.append((mean, precision, constant))
 

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import torch
 from scipy.optimize import brentq
 from scipy.special import expit, logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import train_test_split
 
-from knowlimits.adapt import as_modules, logits_of
+from knowlimits.adapt import as_modules, member_probabilities
 from knowlimits.farfield import as_points, as_rays
 
 # Bisections of the equation for a ball; each adds a bit.
@@ -272,7 +271,5 @@ class Guard(ClassifierMixin, BaseEstimator):
     def _model_probs(self, X: Any) -> np.ndarray:
         if hasattr(self.model, "predict_proba"):
             return np.asarray(self.model.predict_proba(X))
-        points = as_points("X", X)
-        with torch.no_grad():
-            members = [logits_of(module.eval()(points), len(points)).softmax(-1) for module in as_modules(self.model)]
-        return torch.cat(members).mean(0).numpy()
+        modules = [module.eval() for module in as_modules(self.model)]
+        return member_probabilities(modules, as_points("X", X)).mean(0).numpy()

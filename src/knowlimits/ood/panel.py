@@ -3,16 +3,14 @@
 The model runs once over the points, or along the rays, for all of them.
 """
 
-from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import nn
 
 from knowlimits import scores
-from knowlimits.adapt import as_modules
-from knowlimits.networks import Stack
+from knowlimits.adapt import as_modules, each_member
+from knowlimits.farfield import limiting_probabilities
 from knowlimits.ood.base import Detector
 from knowlimits.ood.gaussians import GaussianMixture, Mahalanobis, RelativeMahalanobis
 from knowlimits.ood.growth import Growth
@@ -23,7 +21,6 @@ from knowlimits.ood.logits import Energy, MaxLogit
 from knowlimits.ood.neighbours import NearestNeighbours
 from knowlimits.ood.view import Ahead, Seen, View
 from knowlimits.ood.vim import ViM
-from knowlimits.piecewise.operations import softmax
 
 #: The model and its remedies.
 AS_IT_IS, LAPLACE, GUARDED = "as it is", "last-layer Laplace", "guard"
@@ -92,7 +89,7 @@ class Panel:
         """All scores at points ``(n, features)``, each ``(n,)``."""
         seen = self._view.at(X)
         members = torch.from_numpy(seen.logits).softmax(-1).numpy()
-        found = {name: np.asarray(scores.score(members, name)) for name in self._of_probabilities()}
+        found = {name: np.asarray(scores.score(members, name)) for name in self.of_probabilities}
         found |= {name: detector._score(seen) for name, detector in self._detectors.items()}
         found |= {name: detector.score(X) for name, detector in self._inputs.items()}
         return found | _entropies(self._probabilities(X, seen))
@@ -100,8 +97,8 @@ class Panel:
     def along(self, origins: np.ndarray, directions: np.ndarray) -> dict[str, Growth]:
         """How all scores grow along rays x0 + a d, exactly."""
         ahead = self._view.along(origins, directions)
-        members = _limits(ahead)
-        found = {name: Growth.of(np.asarray(scores.score(members, name))) for name in self._of_probabilities()}
+        members = limiting_probabilities(ahead.rate.logits, ahead.offset.logits)
+        found = {name: Growth.of(np.asarray(scores.score(members, name))) for name in self.of_probabilities}
         found |= {name: detector._growth(ahead) for name, detector in self._detectors.items()}
         found |= {name: detector.far_field(origins, directions) for name, detector in self._inputs.items()}
         limits = self._probabilities_along(origins, directions, ahead)
@@ -125,14 +122,15 @@ class Panel:
         return found | {GUARDED: self.guard.blend(X, own)}
 
     def _probabilities_along(self, origins: np.ndarray, directions: np.ndarray, ahead: Ahead) -> dict[str, np.ndarray]:
-        found = {AS_IT_IS: _limits(ahead).mean(0)}
+        found = {AS_IT_IS: limiting_probabilities(ahead.rate.logits, ahead.offset.logits).mean(0)}
         if self.laplace is not None:
             last = ahead if self.layer is None else self._last.along(origins, directions)
             found[LAPLACE] = self.laplace.along(last.rate.features, last.offset.features)
         return found | {GUARDED: self.guard.far_field(origins, directions).probs}
 
-    def _of_probabilities(self) -> tuple[str, ...]:
-        """Those that one member has, or all."""
+    @property
+    def of_probabilities(self) -> tuple[str, ...]:
+        """Names of the scores of probabilities: those that one member has, or all."""
         return OF_PROBABILITIES if self.members > 1 else OF_PROBABILITIES[:2]
 
 
@@ -149,7 +147,8 @@ class LaplaceMembers:
         classes = getattr(model, "classes_", None)
         labels = np.asarray(y) if classes is None else np.searchsorted(classes, y)
         self._members = []
-        for member in _members(model):
+        # One logit stays one: a Gaussian over the weights of (0, f) would be another.
+        for member in each_member(as_modules(model), pad=False):
             laplace = LastLayerLaplace(member)
             if (count := laplace.n_weights()) > _MOST_WEIGHTS:
                 raise ValueError(f"the last layer has {count:,} weights, and {_MOST_WEIGHTS:,} are the most.")
@@ -165,20 +164,6 @@ class LaplaceMembers:
         """Limits of the probabilities, ``(n, classes)``, by rates and offsets of the features."""
         parts = zip(self._members, np.split(rate, self._ends, axis=1), np.split(offset, self._ends, axis=1), strict=True)
         return np.mean([member.along(r, o) for member, r, o in parts], axis=0)
-
-
-def _members(model: Any) -> Iterator[nn.Module]:
-    """The members one by one; one logit stays one, as a Gaussian over the weights of (0, f) would be another."""
-    for module in as_modules(model):
-        if isinstance(module, Stack):
-            yield from (module.member(i).requires_grad_(False) for i in range(module.members))
-        else:
-            yield module
-
-
-def _limits(ahead: Ahead) -> np.ndarray:
-    """Limiting probabilities of the members, ``(members, n, classes)``."""
-    return softmax(torch.from_numpy(ahead.rate.logits), torch.from_numpy(ahead.offset.logits), -1)[1].numpy()
 
 
 def _entropies(probabilities: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
