@@ -412,7 +412,7 @@ def test_outputs_that_are_probabilities():
     [
         ({"origins": [1.0, 2.0]}, r"origins must have shape \(n, features\)"),
         ({"origins": [[1.0, np.nan]]}, "origins must be finite. Got 1 values"),
-        ({"origins": [["a", "b"]]}, "origins must be an array of numbers"),
+        ({"origins": [["a", "b"]]}, "origins must be an array of real numbers"),
         ({"directions": [[1.0, 2.0, 3.0]]}, r"shape of origins, \(1, 2\). Got \(1, 3\)"),
         ({"directions": "feature"}, "'features' or 'random'. Got 'feature'"),
         ({"outputs": "scores"}, "outputs must be 'logits' or 'probabilities'"),

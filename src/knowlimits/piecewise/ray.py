@@ -5,7 +5,7 @@ evaluator, which sees every ATen operation that meets one, looks up in the table
 on both, its constant part on the offset alone; a maximum is lexicographic; a smooth function becomes its asymptote.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from knowlimits._machine import rows_at_a_time
 from knowlimits.piecewise import owners as owned
 from knowlimits.piecewise.evaluator import Evaluator, Traced
 from knowlimits.piecewise.operations import Affine, Joint, Maximum, Smooth
@@ -62,6 +63,7 @@ class Rays:
         radius: largest `a` at which a unit changes, by label; 0 where none does, nan where a smooth function still moves.
         certain: whether every decision lay beyond the bound on its rounding error, by label; None unless asked for.
         errors: bounds on the rounding errors of rate and offset, or None.
+        largest: how many numbers the largest tensor had on the way.
     """
 
     rate: Tensor
@@ -69,6 +71,35 @@ class Rays:
     radius: Tensor
     certain: Tensor | None
     errors: tuple[Tensor, Tensor] | None
+    largest: int
+
+
+def blocks(
+    origins: Tensor, directions: Tensor, rows: int | None, device: Any = "cpu"
+) -> Iterator[tuple[Tensor, Tensor, Callable[[int], None]]]:
+    """Rays in blocks on a device, each with a function to tell how many numbers the model's largest tensor had on it.
+
+    Args:
+        origins, directions: of the rays, ``(n, ...)``.
+        rows: how many make a block; without it as many as keep the largest tensor in the cache, learnt from the blocks before.
+    """
+    begin, most = 0, 1
+    while begin < len(origins):
+        # Nothing is known at first.
+        size = rows or rows_at_a_time(most if begin else _FIRST * origins[0].numel(), device)
+        part = slice(begin, begin + size)
+        begin += size
+        x, d = origins[part].to(device), directions[part].to(device)
+
+        def noted(largest: int, rows: int = len(x)) -> None:
+            nonlocal most
+            most = max(most, -(-largest // rows))
+
+        yield x, d, noted
+
+
+# How many times as many numbers as an input the largest tensor is thought to have before one was seen.
+_FIRST = 1024
 
 
 def follow(
@@ -85,6 +116,7 @@ def follow(
 
     Raises:
         UnsupportedOperation: for an operation that has no entry in the table, or not with these arguments.
+        OverflowError: where numbers pass the largest float.
     """
     rows = origins.shape[:batch_axes]
     ones = (1,) * (origins.ndim - batch_axes)
@@ -97,8 +129,9 @@ def follow(
     if not isinstance(out, Ray):
         # The output does not hang on the input at all.
         out = Ray(torch.zeros_like(out), out, labels, errors)
+    evaluator.check_finite("the output", out.rate, out.offset)
     certain = ~evaluator.undecided if certify else None
-    return Rays(out.rate, out.offset, evaluator.radius, certain, out.errors)
+    return Rays(out.rate, out.offset, evaluator.radius, certain, out.errors, evaluator.largest)
 
 
 class _RayEvaluator(Evaluator):
@@ -251,7 +284,8 @@ class _RayEvaluator(Evaluator):
         parts = [torch.empty_like(rate), torch.empty_like(offset)]
         radius = torch.empty(len(labels), dtype=rate.dtype)
         rows = [t.reshape(len(labels), -1).numpy() for t in (rate, offset, *parts)]
-        kernels.relu(rows[0], rows[1], rows[2], rows[3], radius.numpy())
+        if not kernels.relu(rows[0], rows[1], rows[2], rows[3], radius.numpy()):
+            raise self.overflow("a ReLU")
         self.radius.scatter_reduce_(0, labels, radius, "amax")
         back = [order.index(axis) for axis in range(x.ndim)]
         return Ray(parts[0].permute(back), parts[1].permute(back), x.owners)
@@ -302,6 +336,7 @@ class _RayEvaluator(Evaluator):
     ) -> None:
         """Note the last `a` at which differences of candidates change their sign, and whether signs are beyond doubt."""
         with torch.no_grad():
+            self.check_finite("a maximum", rate, offset)
             crossing = torch.where(rate == 0, -torch.inf, -offset / rate)
             self.radius = torch.maximum(self.radius, owned.largest(crossing, owners, self.labels))
             if errors is None:
@@ -317,6 +352,7 @@ class _RayEvaluator(Evaluator):
 
     def smooth(self, entry: Smooth, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         x = args[0]
+        self.check_finite(func.overloadpacket.__name__, x.rate, x.offset)
         (slope_below, below), (slope_above, above) = entry.asymptotes(*args[1:], **kwargs)
         value = func(x.offset, *args[1:], **kwargs)
         value, *rest = value if isinstance(value, tuple) else (value,)
@@ -338,6 +374,7 @@ class _RayEvaluator(Evaluator):
         x = args[0]
         if any(isinstance(a, Ray) for a in args[1:]):
             raise self.refuse(func.overloadpacket.__name__, "product")
+        self.check_finite(func.overloadpacket.__name__, x.rate, x.offset)
         rate, offset = entry.rule(x.rate, x.offset, *args[1:], **kwargs)
         self._moving(x.rate != 0, x.owners)
         owners = owned.resized(x.owners, rate.shape) if rate.ndim == x.ndim else _reduced(x.owners, args[1], False)

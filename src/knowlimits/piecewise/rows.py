@@ -300,6 +300,7 @@ class MeshEvaluator(RowEvaluator):
 
     def relu(self, x: Rows) -> Rows:
         """Split the cells where the units change their signs."""
+        self.check_finite("a ReLU", x.values)
         may_differ = x.may_differ
         zeros = None if may_differ is None else lambda: (may_differ(x).flatten(1) == 0).numpy()
         values, bounds, pos = self.mesh.refine(
@@ -329,6 +330,7 @@ class PatternEvaluator(RowEvaluator):
 
     def relu(self, x: Rows) -> Rows:
         """Keep the units that the pattern has as positive."""
+        self.check_finite("a ReLU", x.values)
         kept = torch.from_numpy(unpack(next(self._left), x.numel()))
         return Rows(x.values * kept.reshape(x.values.shape), x.bounds)
 
