@@ -86,6 +86,9 @@ AFFINE = [
     ("neg", lambda x: -x, (4,)),
     ("mul", lambda x: 3 * x * V, (4,)),
     ("div", lambda x: x / V / 3, (4,)),
+    ("negative numbers", lambda x: (x / -3 + -5.0) * -2 - -1.5, (4,)),
+    ("negative factors", lambda x: torch.addmm(B, x, W, beta=-1, alpha=-2), (4,)),
+    ("lerp beyond", lambda x: torch.lerp(x, V, -2.0) + torch.lerp(x, 2 * x, 3.0), (4,)),
     ("mm", lambda x: x @ W, (4,)),
     ("mm second", lambda x: (W.t() @ x.t()).t(), (4,)),
     ("bmm", lambda x: torch.bmm(x, BATCH), (3, 4)),
@@ -240,8 +243,12 @@ def test_every_entry_has_a_case(monkeypatch):
         ("addmm", Affine((1,), factors=(1, 2), contracts=True), "addmm"),  # the bias grows along the ray
         ("leaky_relu", Rewrite(lambda x, slope: torch.relu(x)), "leaky_relu"),
         ("abs", Rewrite(lambda x: x), "abs"),
-        ("sigmoid", operations.Smooth(lambda: ((0, 0), (0, 0.5))), "sigmoid"),
-        ("_softmax", operations.Joint(lambda r, o, *_: (torch.zeros_like(r), o.softmax(1))), "softmax"),
+        ("sigmoid", operations.Smooth(lambda: ((0, 0), (0, 0.5)), lambda: 0.25), "sigmoid"),
+        ("sigmoid", operations.Smooth(lambda: ((0, 0), (0, 1)), lambda: 0.24), "sigmoid"),  # too flat
+        ("hardswish", operations.Smooth(lambda: ((0, 0), (1, 0)), lambda: 1.2), "hardswish"),
+        ("elu", operations.Smooth(operations.TABLE["elu"].asymptotes, lambda *_: 1.2), "selu"),
+        ("sub", Affine((0, 1)), "sub"),  # its bound would be a difference
+        ("_softmax", operations.Joint(lambda r, o, *_: (torch.zeros_like(r), o.softmax(1)), lambda *_: [1]), "softmax"),
         ("clamp", Maximum("relu"), "clamp"),
     ],
 )

@@ -134,13 +134,18 @@ def logits_of(output: Tensor, n: int, probabilities: bool = False) -> Tensor:
     if output.ndim == 2:
         output = output[None]
     if output.ndim != 3 or output.shape[1] != n:
-        raise ValueError(
-            "model must return logits of shape (members, n, classes), (n, classes), (n, 1) or (n,). "
-            f"Got {shape} for n = {n} instead."
-        )
+        raise wrong_shape(shape, n)
     if output.shape[2] > 1:
         return output
     return torch.cat([1 - output, output], 2) if probabilities else nn.functional.pad(output, (1, 0))
+
+
+def wrong_shape(shape: Sequence[int], n: int) -> ValueError:
+    """The error for a module whose outputs for n rows have another shape than they should."""
+    return ValueError(
+        "model must return logits of shape (members, n, classes), (n, classes), (n, 1) or (n,), with the rows along n. "
+        f"Got {tuple(shape)} for n = {n} instead."
+    )
 
 
 _ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "logistic": nn.Sigmoid, "identity": nn.Identity}

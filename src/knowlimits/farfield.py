@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from knowlimits import scores
 from knowlimits._machine import are_small, one_thread
-from knowlimits.adapt import as_modules, device_of, each_member, logits_of
+from knowlimits.adapt import as_modules, device_of, each_member, logits_of, wrong_shape
 from knowlimits.networks import Stack
 from knowlimits.piecewise import Plane, Rays, blocks, follow
 from knowlimits.piecewise.cells import patterns
@@ -202,6 +202,8 @@ def _follow(module: nn.Module, x: Tensor, d: Tensor, probabilities: bool, certif
         rays = follow(module.forward_members, x.expand(shape), d.expand(shape), batch_axes=2, certify=certify)
     else:
         rays = follow(module, x, d, certify=certify)
+        if rays.axes and rays.axes != [1 if rays.rate.ndim == 3 else 0]:
+            raise wrong_shape(rays.rate.shape, n)
     noted(rays.largest)
     rate, offset = rays.rate, rays.offset
     if probabilities:

@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from knowlimits.piecewise.bounds import DOUBT, EPS
 from knowlimits.piecewise.compiling import compiled
 
 # What `refine` ended with: all is done, a sign has to be found out, or room is short for one of these.
 DONE, SIGN, HEAP, VERTICES, TABLE, CELLS, CORNERS = range(7)
-_EPS = 2.0**-52
-DOUBT = 8.0
 
 
 @compiled(inline="always")
@@ -64,7 +63,7 @@ def _sign(pos: np.ndarray, neg: np.ndarray, vertex: Any, word: int, bit: Any) ->
 @compiled(inline="always")
 def _slack(doubt: float, whole: float) -> float:  # pragma: no cover - compiled
     """Bound on the error of a share ``x / (x + y)``, of numbers with errors of `doubt` in all and sum `whole`."""
-    return doubt / (whole - doubt) + _EPS if whole > doubt else 1.0
+    return doubt / (whole - doubt) + EPS if whole > doubt else 1.0
 
 
 @compiled(inline="always")
@@ -79,7 +78,7 @@ def _divide(
         values[new, j] = share_a * x + share_b * y
         largest = max(largest, abs(x), abs(y))
         apart = max(apart, abs(y - x))
-    bounds[new, 0] = max(bounds[a, 0], bounds[b, 0]) + 4 * _EPS * largest
+    bounds[new, 0] = max(bounds[a, 0], bounds[b, 0]) + 4 * EPS * largest
     bounds[new, 1] = slack * apart
 
 
