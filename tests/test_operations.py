@@ -82,6 +82,7 @@ AFFINE = [
     ("add alpha", lambda x: torch.add(V, x, alpha=-3), (4,)),
     ("add two", lambda x: x[:, :2] + x[:, 2:], (4,)),
     ("sub", lambda x: V - x - 1.5, (4,)),
+    ("sub two", lambda x: x[:, :2] - x[:, 2:], (4,)),
     ("rsub", lambda x: 3 - x, (4,)),
     ("neg", lambda x: -x, (4,)),
     ("mul", lambda x: 3 * x * V, (4,)),
@@ -247,7 +248,7 @@ def test_every_entry_has_a_case(monkeypatch):
         ("sigmoid", operations.Smooth(lambda: ((0, 0), (0, 1)), lambda: 0.24), "sigmoid"),  # too flat
         ("hardswish", operations.Smooth(lambda: ((0, 0), (1, 0)), lambda: 1.2), "hardswish"),
         ("elu", operations.Smooth(operations.TABLE["elu"].asymptotes, lambda *_: 1.2), "selu"),
-        ("sub", Affine((0, 1)), "sub"),  # its bound would be a difference
+        ("sub", Affine((0, 1)), "sub two"),  # its bound would be a difference
         ("_softmax", operations.Joint(lambda r, o, *_: (torch.zeros_like(r), o.softmax(1)), lambda *_: [1]), "softmax"),
         ("clamp", Maximum("relu"), "clamp"),
     ],

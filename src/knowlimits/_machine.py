@@ -8,11 +8,13 @@ Large temporary tensors are mapped by the system when they are made and given ba
 for the first time costs more than the arithmetic on them. So rows are worked on in blocks that stay in the processor's cache.
 """
 
+import ctypes
 import functools
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import ContextDecorator, contextmanager
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,13 +31,20 @@ _BLOCK, _BLOCK_ON_GPU = 2**16, 2**23
 def one_thread(small: bool = True) -> Iterator[None]:
     """Torch works in one thread inside; nothing happens unless `small`.
 
-    OpenMP is told so for the calling thread alone, where `torch.set_num_threads` would tell it to threads that start meanwhile.
+    OpenMP and MKL are told so for the calling thread of Python alone. `torch.set_num_threads` would tell it to all that ask for
+    the first time meanwhile, for good.
     """
     if not small:
         yield
         return
-    with _pools(len(sys.modules)).limit(limits=1, user_api="openmp"):
-        yield
+    # Torch has a thread's numbers set when it is first asked for them, which must not come later.
+    torch.get_num_threads()
+    before = _set_mkl_threads(1)
+    try:
+        with _pools("openmp", len(sys.modules)).limit(limits=1):
+            yield
+    finally:
+        _set_mkl_threads(before)
 
 
 def is_small(weights: int, numbers: int = 1) -> bool:
@@ -54,35 +63,46 @@ def rows_at_a_time(numbers: int, device: Any = "cpu") -> int:
     return max(1, block // max(1, numbers))
 
 
-class _OneBlasThread(ContextDecorator):
-    """BLAS, which numpy, SciPy and scikit-learn call, works in one thread while anybody is inside.
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """BLAS, which numpy, SciPy and scikit-learn call, works in one thread inside.
 
     Its threads and torch's, each waiting in busy loops for the next product, slow each other down on matrices as small as a
-    table's. Its setting is the whole process's, so the last who leaves puts it back.
+    table's. Its setting is the whole process's: who comes while another is inside changes nothing, so that who came first puts
+    back what was there.
     """
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._limit = threading.Lock(), 0, None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._limit = _pools(len(sys.modules)).limit(limits=1, user_api="blas")
-
-    def __exit__(self, *_: Any) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside and self._limit is not None:
-                self._limit.restore_original_limits()
+    if not _blas.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _pools("blas", len(sys.modules)).limit(limits=1):
+            yield
+    finally:
+        _blas.release()
 
 
-one_blas_thread = _OneBlasThread()
+_blas = threading.Lock()
 
 
-@functools.lru_cache(maxsize=1)
-def _pools(modules: int) -> Any:
-    """The libraries with pools of threads; looked for again, which takes milliseconds, once more modules are imported."""
+@functools.lru_cache(maxsize=2)
+def _pools(kind: str, modules: int) -> Any:
+    """Libraries with pools of threads; looked for again, which takes milliseconds, once more modules are imported."""
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api=kind)
+
+
+def _set_mkl_threads(count: int) -> int:
+    """Set the number of threads of torch's MKL for the calling thread, and return what it was; 0 is as OpenMP has it."""
+    function = _mkl()
+    return 0 if function is None else function(count)
+
+
+@functools.cache
+def _mkl() -> Any:
+    """The function of MKL, where torch has one."""
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    try:
+        return ctypes.CDLL(str(library)).MKL_Set_Num_Threads_Local
+    except (OSError, AttributeError):
+        return None

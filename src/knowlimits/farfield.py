@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from knowlimits import scores
-from knowlimits._machine import are_small, one_thread
+from knowlimits._machine import are_small, one_thread, rows_at_a_time
 from knowlimits.adapt import as_modules, device_of, each_member, logits_of, wrong_shape
 from knowlimits.networks import Stack
 from knowlimits.piecewise import Plane, Rays, blocks, follow
@@ -235,7 +235,10 @@ def _leaders_are_clear(rays: Rays, rate: Tensor, n: int) -> Tensor:
 
 def limiting_probabilities(rate: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """Limits of the probabilities of logits that are eventually ``rate * a + offset``, of the same shape; classes are last."""
-    return softmax(torch.from_numpy(rate), torch.from_numpy(offset), -1)[1].numpy()
+    rows = rows_at_a_time(rate[..., :1, :].size)
+    with one_thread():
+        parts = [torch.from_numpy(a).split(rows, -2) for a in (rate, offset)]
+        return torch.cat([softmax(r, o, -1)[1] for r, o in zip(*parts, strict=True)], -2).numpy()
 
 
 def as_points(name: str, value: Any) -> Tensor:

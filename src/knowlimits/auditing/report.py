@@ -129,7 +129,7 @@ def audit(
     subject = read_subject(model, X, y, X_test, y_test, feature_names, continuous, max_rows, random_state)
     rng = np.random.default_rng(random_state)
     with (
-        one_blas_thread,
+        one_blas_thread(),
         one_thread(are_small(subject.modules)),
         progress_bar("detectors and remedies", 4, verbose) as advance,
     ):

@@ -62,7 +62,7 @@ class Row:
 
 
 # All networks of the paper are small, those that the published code trains for comparison, too.
-@one_blas_thread
+@one_blas_thread()
 @one_thread()
 def reproduce(
     out: str | os.PathLike,

@@ -77,12 +77,12 @@ class Smooth:
         asymptotes: from the operation's further arguments to ``(slope, intercept)`` towards minus and plus infinity.
         steepness: from the same arguments to the largest size of the function's derivative, or more. What `certify` says hangs
             on it; `knowlimits.testing.check_ray` samples it.
-        jump: from the same arguments to the height of the largest step that torch's implementation has, or more.
+        steps: from the same arguments to the places at which torch's implementation jumps, and how high.
     """
 
     asymptotes: Callable[..., tuple[tuple[float, float], tuple[float, float]]]
     steepness: Callable[..., float]
-    jump: Callable[..., float] = lambda *_, **__: 0.0
+    steps: Callable[..., Sequence[tuple[float, float]]] = lambda *_, **__: ()
 
 
 @dataclass(frozen=True)
@@ -322,7 +322,7 @@ register(
     Smooth(
         lambda beta=1, threshold=20: ((0, 0), (1, 0)),
         _steepest(1),
-        jump=lambda beta=1, threshold=20: math.log1p(math.exp(-threshold)) / beta,
+        steps=lambda beta=1, threshold=20: [(threshold / beta, math.log1p(math.exp(-threshold)) / beta)],
     ),
 )
 register("log_sigmoid_forward", Smooth(lambda: ((1, 0), (0, 0)), _steepest(1)))
