@@ -357,3 +357,56 @@ def test_registering():
         register("relu", Affine())
     with pytest.raises(ValueError, match="'frobnicate'"):
         register("frobnicate", Affine())
+
+
+# Functions that tie the rows of a batch together, or move them.
+MIXING = {
+    "softmax": lambda x: F.softmax(x, 0),
+    "log_softmax": lambda x: F.log_softmax(x, 0),
+    "logsumexp": lambda x: x - torch.logsumexp(x, 0, keepdim=True),
+    "layer norm": lambda x: F.layer_norm(x, x.shape),
+    "group norm": lambda x: F.group_norm(x.T[None], 4)[0].T,
+    "padding": lambda x: F.pad(x, (0, 0, 1, -1)),
+    "reflection": lambda x: F.pad(x.T[None], (1, 1), mode="reflect")[0].T[1:-1],
+    "replication": lambda x: F.pad(x.T[None], (1, 1), mode="replicate")[0].T[1:-1],
+    "average pooling": lambda x: F.avg_pool1d(x.T[None], 3, 1, 1)[0].T,
+    "maximum pooling": lambda x: F.max_pool1d(x.T[None], 3, 1, 1)[0].T,
+    "adaptive pooling": lambda x: F.adaptive_avg_pool1d(x.T[None], len(x))[0].T,
+    "interpolation": lambda x: F.interpolate(x.T[None], size=len(x), mode="linear")[0].T,
+    "convolution": lambda x: F.conv1d(x.T[:, None], torch.ones(1, 1, 3).double(), padding=1)[:, 0].T,
+    "product": lambda x: torch.ones(len(x), len(x)).double().tril() @ x,
+    "mean": lambda x: x - x.mean(0),
+    "amax": lambda x: x - x.amax(0),
+    "flip": lambda x: x.flip(0),
+    "roll": lambda x: x.roll(1, 0),
+    "choice": lambda x: x[torch.arange(len(x)).roll(1)],
+    "sum of neighbours": lambda x: x + x.roll(1, 0),
+}
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_what_mixes_or_moves_the_rows_of_a_batch_is_refused(name):
+    with torch.no_grad(), pytest.raises(UnsupportedOperation, match="different rows"):
+        follow(MIXING[name], *draw_rays((4,)))
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_an_entry_of_a_person_is_held_to_what_it_says(dim, monkeypatch):
+    monkeypatch.setitem(operations.TABLE, "cumsum", Affine())
+    module = lambda x: x.cumsum(dim)  # noqa: E731
+    if dim == 1:
+        check_ray(module, (4,))
+        return
+    with torch.no_grad(), pytest.raises(UnsupportedOperation, match="different rows"):
+        follow(module, *draw_rays((4,)))
+
+
+@pytest.mark.parametrize("name", ["rms_norm", "square", "layer_norm", "matmul", "relu6", "einsum"])
+def test_operations_that_torch_puts_into_other_words_cannot_be_entered(name):
+    with pytest.raises(ValueError, match=f"reach the table. Got '{name}'"):
+        register(name, Affine())
+    assert name not in operations.TABLE
+
+
+def test_every_entry_reaches_the_table():
+    assert [name for name in operations.TABLE if operations._is_composite(name)] == []

@@ -285,9 +285,10 @@ def _finite(name: str, value: Any) -> Tensor:
         complex_ = value.is_complex()
         tensor = None if complex_ else value.double()
     else:
-        array = np.asarray(value)
-        complex_ = np.iscomplexobj(array)
+        complex_ = False
         try:
+            array = np.asarray(value)
+            complex_ = np.iscomplexobj(array)
             tensor = None if complex_ else torch.from_numpy(np.array(array, dtype=np.float64))
         except (TypeError, ValueError):
             tensor = None
