@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from knowlimits.piecewise.evaluator import Traced, above_dispatch
-from knowlimits.piecewise.mesh import Mesh, unpack
+from knowlimits.piecewise.mesh import Mesh
 from knowlimits.piecewise.operations import Affine
 from knowlimits.piecewise.parts import Parts, first
 from knowlimits.piecewise.rows import RowEvaluator, free_of_strides, is_view, looked_at, new_strides
@@ -291,48 +291,3 @@ class Exact:
                 self._run(evaluator, Integers(start))
             self._units[vertex] = evaluator.units
         return self._units[vertex][step]
-
-
-class _Following(ExactEvaluator):
-    """Follows a given pattern instead of the signs."""
-
-    def __init__(self, weight: int, matrices: dict[int, Any], pattern: list[np.ndarray]):
-        super().__init__(weight, matrices)
-        self._left = iter(pattern)
-
-    def relu(self, x: Any) -> Any:
-        """Keep the units that the pattern has as positive."""
-        self.current(x)
-        kept = unpack(next(self._left)[None], x.numel()).reshape(x.shape)
-        return Integers(np.where(kept, x.numbers, 0))
-
-
-class ExactMaps:
-    """Affine maps of a model under given patterns, in rational arithmetic.
-
-    Args:
-        run: pushes a point of the plane, ``(1, 2)``, through the models under an evaluator.
-    """
-
-    def __init__(self, run: Callable[[ExactEvaluator, Integers], list[Any]]):
-        self._run = run
-        self._power = 256
-        self._matrices: dict[int, Any] = {}
-
-    def __call__(self, pattern: list[np.ndarray]) -> list[Fraction]:
-        """The numbers of the map from (x, y, 1) to the outputs under a pattern, as bits per refinement."""
-        while True:
-            try:
-                return [number for axis in range(3) for number in self._column(pattern, axis)]
-            except _Fine:
-                self._power *= 2
-
-    def _column(self, pattern: list[np.ndarray], axis: int) -> list[Fraction]:
-        one = 1 << self._power
-        evaluator = _Following(one if axis == 2 else 0, self._matrices, pattern)
-        start = np.zeros((1, 2), dtype=object)
-        if axis < 2:
-            start[0, axis] = one
-        with torch.no_grad():
-            results = self._run(evaluator, Integers(start))
-        return [Fraction(int(n), one) for out in results for n in evaluator.numbers(out)]
