@@ -185,7 +185,7 @@ class RowEvaluator(Evaluator):
             values = first(self._mapped(func, linear, kwargs, homogeneous=False))
         constant = parts.constant()
         if constant is not None:
-            values += self.weights.reshape(-1, *[1] * constant.ndim) * constant
+            values.addcmul_(self.weights.reshape(-1, *[1] * constant.ndim), constant)
         sizes = torch.stack([largest(x.values) for x in traced]).amax(0)
         bounds = torch.stack([x.bounds for x in traced]).amax(0)
         steep, terms = parts.steepness()
@@ -333,6 +333,12 @@ class MeshEvaluator(RowEvaluator):
             values, bounds = self.mesh.extend(x.values.flatten(1).contiguous().numpy(), x.bounds.numpy())
             x.values, x.bounds = torch.from_numpy(values).unflatten(1, x.shape), torch.from_numpy(bounds)
         return x
+
+    def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Rows]) -> Any:
+        """Do an affine operation, if its result at all vertices has room."""
+        one = first(func(*_each(args, lambda x: torch.empty(x.shape, dtype=x.dtype)), **kwargs))
+        self.mesh.room(one.numel(), 0, self.mesh.vertices, self.mesh.vertices)
+        return super().affine(entry, func, args, kwargs, traced)
 
     def relu(self, x: Rows) -> Rows:
         """Split the cells where the units change their signs."""
