@@ -4,9 +4,9 @@ Two cells mostly have one map because units that differ between them have no way
 to units that are off, or to weights of zero. That is seen by following what differs.
 
 What is left is decided in the integers modulo primes. Weights are dyadic rationals, so that the numbers of a map under a
-pattern are ``n / 2**bits`` with integers n. Two such numbers that agree modulo primes, in which 2 has an inverse, are the same if the
-primes' product is larger than the difference of their n can be; two that differ modulo one prime are not. Residues are below
-2**20 in size, so that products of matrices of floats are exact for so many terms as are taken at a time.
+pattern are ``n / 2**bits`` with integers n. Two such numbers that agree modulo primes, in which 2 has an inverse, are the same
+if the primes' product is larger than the difference of their n can be; two that differ modulo one prime are not. Residues are
+below 2**20 in size, so that products of matrices of floats are exact for so many terms as are taken at a time.
 """
 
 import math
