@@ -16,6 +16,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, PolynomialFeatures
 from torch import nn
 
 import knowlimits as kl
+from knowlimits import farfield
 from knowlimits.testing import check_ray, draw_rays
 from tests.architectures import ResNet18, SkipMLP, TabularTokens, randomized
 from tests.oracles import scores_mp
@@ -476,3 +477,21 @@ def test_dropout_of_channels_drops_whole_channels():
     out = member(torch.ones(3, 64, 4, 4))
     assert set(out.unique().tolist()) == {0.0, 2.0}
     assert (out == out[:1, :, :1, :1]).all()
+
+
+def test_fewer_rays_at_a_time_for_wide_rows_of_many_members(monkeypatch):
+    """A default that bounds memory: each member has a copy of the rows; it changes no limit."""
+    network = kl.Stack(
+        [torch.randn(3, 8, 5, dtype=torch.float64), torch.randn(3, 2, 8, dtype=torch.float64)],
+        [torch.randn(3, 8, dtype=torch.float64), torch.randn(3, 2, dtype=torch.float64)],
+    )
+    rows = torch.zeros(10_000, 5)
+    assert farfield.at_once(rows, [network]) == farfield.at_once(rows, [nn.Linear(5, 2)]) == 4096
+    assert farfield.at_once(torch.zeros(1, 4096), [nn.Linear(4096, 2)]) == 1024
+    origins = np.random.default_rng(0).normal(size=(20, 5))
+    whole = kl.far_field(network, origins, "features")
+    monkeypatch.setattr(farfield, "_NUMBERS", 3 * 5 * 7)
+    assert farfield.at_once(rows, [network]) == 7
+    parts = kl.far_field(network, origins, "features")
+    for name in ("rate", "offset", "radius"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-12, atol=1e-12)

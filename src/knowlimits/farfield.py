@@ -26,6 +26,9 @@ from knowlimits.piecewise.operations import softmax
 from knowlimits.piecewise.runner import PlaneModel
 from knowlimits.progress import progress_bar
 
+# Rays at a time, of rows of features and of inputs of more axes; and numbers that all members have at the start of rows.
+_RAYS, _WIDE_RAYS, _NUMBERS = 4096, 64, 2**22
+
 
 @dataclass(frozen=True)
 class FarField:
@@ -113,7 +116,8 @@ def far_field(
             length 1 per origin.
         outputs: what a module returns: ``"logits"`` or ``"probabilities"``, whose rates and offsets are then its own.
         certify: bound rounding errors and report which rays were decided beyond them; about three times the work.
-        batch_size: rays at a time, which bounds the memory; by default 4,096 for rows of features, 64 for inputs of more axes.
+        batch_size: rays at a time, which bounds the memory; by default 4,096 for rows of features, fewer if these are more than
+            1,024 for all members together, and 64 for inputs of more axes.
         device: torch device to compute on.
         random_state: seed of random directions, as scikit-learn means it.
         verbose: show a progress bar.
@@ -136,7 +140,7 @@ def far_field(
     modules = [module.to(device) for module in as_modules(model)]
     origins, directions = as_rays(origins, directions, random_state)
 
-    size = batch_size or (4096 if origins.ndim == 2 else 64)
+    size = batch_size or (at_once(origins, modules) if origins.ndim == 2 else _WIDE_RAYS)
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         pairs = zip(origins.split(size), directions.split(size), strict=True)
@@ -167,6 +171,12 @@ def far_field(
         limits,
         batches,
     )
+
+
+def at_once(rows: Tensor, modules: list[nn.Module]) -> int:
+    """How many rows ``(n, ...)`` are worked on at a time: each member has a copy."""
+    members = max((module.members for module in modules if isinstance(module, Stack)), default=1)
+    return max(1, min(_RAYS, _NUMBERS // max(1, members * rows[:1].numel())))
 
 
 @dataclass(frozen=True)

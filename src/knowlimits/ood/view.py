@@ -8,11 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from knowlimits.adapt import as_modules, logits_of
-from knowlimits.farfield import as_points, as_rays
+from knowlimits.farfield import as_points, as_rays, at_once
 from knowlimits.networks import Stack
 from knowlimits.piecewise import follow
-
-_BATCH = 4096
 
 
 @dataclass(frozen=True)
@@ -55,21 +53,23 @@ class View:
     """
 
     def __init__(self, model: Any, layer: str | None = None):
-        modules = [module.eval() for module in as_modules(model)]
-        self._taps = [_StackTap(m) if isinstance(m, Stack) else _Tap(m, layer) for m in modules]
+        self._modules = [module.eval() for module in as_modules(model)]
+        self._taps = [_StackTap(m) if isinstance(m, Stack) else _Tap(m, layer) for m in self._modules]
 
     def at(self, X: Any) -> Seen:
         """What the model says at points ``(n, ...)``."""
         points = as_points("X", X)
         with torch.no_grad():
-            return _joined([[_Parts.of(tap(part), tap) for tap in self._taps] for part in points.split(_BATCH)])
+            parts = points.split(at_once(points, self._modules))
+            return _joined([[_Parts.of(tap(part), tap) for tap in self._taps] for part in parts])
 
     def along(self, origins: Any, directions: Any, random_state: Any = None) -> Ahead:
         """What the model says along rays; `directions` as `knowlimits.far_field` has them."""
         starts, steps = as_rays(origins, directions, random_state)
         rates, offsets = [], []
+        size = at_once(starts, self._modules)
         with torch.no_grad():
-            for x, d in zip(starts.split(_BATCH), steps.split(_BATCH), strict=True):
+            for x, d in zip(starts.split(size), steps.split(size), strict=True):
                 ends = [(tap, follow(tap, x, d)) for tap in self._taps]
                 rates.append([_Parts.of(end.rate, tap) for tap, end in ends])
                 offsets.append([_Parts.of(end.offset, tap) for tap, end in ends])
