@@ -1,5 +1,8 @@
 """The audit: its numbers against closed forms and brute force, what it reads, what it refuses."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +19,7 @@ from sklearn.preprocessing import KBinsDiscretizer, MinMaxScaler, OneHotEncoder,
 from torch import nn
 
 import knowlimits as kl
+from knowlimits.auditing import features
 from knowlimits.auditing.columns import Source
 from knowlimits.auditing.settling import LEVEL, settled
 from knowlimits.pipelines import before_last
@@ -504,3 +508,74 @@ def test_a_last_layer_that_laplace_cannot_take():
     found = kl.audit(Scaled(), GOOD)
     assert list(found.remedies["model"]) == ["as it is", "guard"]
     assert "No last-layer Laplace: model must end in a linear layer" in found.notes[-1]
+
+
+# --- wide tables ---------------------------------------------------------------------------------------------------------
+
+
+def assert_same(found, expected):
+    for name, column in expected.columns.items():
+        if column.dtype.kind == "f":
+            np.testing.assert_allclose(found[name], column, rtol=1e-9, atol=1e-12, err_msg=name)
+        else:
+            assert found[name].tolist() == column.tolist()
+
+
+def test_rays_in_blocks_change_no_number(monkeypatch, wine, pipeline):
+    """Blocks of 35 rays, of 117, and all of them at once."""
+    found = []
+    for numbers in (2**30, 13 * 35, 13 * 117):
+        monkeypatch.setattr(features, "_NUMBERS", numbers)
+        found.append(kl.audit(pipeline, *wine, max_rows=20))
+    whole, *parts = found
+    for part in parts:
+        for name in ("features", "directions", "steepest", "detection", "remedies"):
+            assert_same(getattr(part, name), getattr(whole, name))
+        for name, curve in whole._features.curves.items():
+            np.testing.assert_allclose(part._features.curves[name], curve, rtol=1e-9)
+
+
+def test_blocks_are_the_rays_in_their_order(monkeypatch):
+    rows, steps = np.random.default_rng(0).normal(size=(7, 4)), np.random.default_rng(1).normal(size=(3, 4))
+    for numbers in (1, 4, 20, 37, 10**6):
+        monkeypatch.setattr(features, "_NUMBERS", numbers)
+        parts = list(features.blocks(rows, steps))
+        assert all(origins.size <= max(numbers, 4) for origins, _ in parts)
+        for found, expected in zip(zip(*parts, strict=True), features.rays(rows, steps), strict=True):
+            np.testing.assert_array_equal(np.concatenate(found), expected)
+
+
+def test_curves_of_the_columns_that_come_first(monkeypatch, audited, pipeline, wine):
+    monkeypatch.setattr(features, "CURVES", 4)
+    monkeypatch.setattr("knowlimits.auditing.report.CURVES", 4)
+    some = kl.audit(pipeline, *wine)
+    first = features.columns_by_danger(audited.features)[:4]
+    for name, curve in audited._features.curves.items():
+        np.testing.assert_array_equal(some._features.curves[name][first], curve[first])
+        assert np.isnan(np.delete(some._features.curves[name], first, axis=0)).all()
+    assert "for the 4 columns of 13 that come first" in some.notes[1]
+    assert "come first" not in audited.notes[1]
+    assert_same(some.features, audited.features)
+
+
+WIDE = """
+import resource, sys
+import numpy as np
+import torch
+import knowlimits as kl
+rng = np.random.default_rng(0)
+X = rng.normal(size=(200, 240))
+y = (X[:, 0] > 0).astype(int)
+kl.audit(torch.nn.Linear(8, 2), X[:40, :8], y[:40])  # all that is imported when first needed
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+kl.audit(torch.nn.Sequential(torch.nn.Linear(240, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)), X, y)
+print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_memory_of_a_wide_audit():
+    """Rays take columns squared: 1.2 GB of numbers at 240 columns, if all were there at once."""
+    found = subprocess.run([sys.executable, "-c", WIDE], capture_output=True, text=True, check=True)
+    before, peak = (int(n) / 2**20 for n in found.stdout.split())
+    # macOS counts bytes, not kilobytes.
+    assert (peak - before) / (1024 if sys.platform == "darwin" else 1) < 0.6

@@ -175,3 +175,12 @@ def test_many_features():
 def test_bad_arguments(call, message, model):
     with pytest.raises(ValueError, match=message):
         call(model)
+
+
+def test_radii_of_every_row_along_every_direction(guard):
+    rows, directions = MOONS[:7], np.random.default_rng(0).normal(size=(5, 2))
+    found = guard.radii(rows, directions, level=0.01)
+    paired = guard.far_field(np.repeat(rows, 5, axis=0), np.tile(directions, (7, 1)), level=0.01)
+    np.testing.assert_allclose(found.ravel(), paired.radius, rtol=1e-9)
+    with pytest.raises(ValueError, match=r"level must be in 0 to 0\.5"):
+        guard.radii(rows, directions, level=0.7)

@@ -486,6 +486,7 @@ def test_dead_and_duplicate_units_change_no_count(seed):
         (lambda net: kl.partition(net, box=(1, 0, 0, 1)), "box must be"),
         (lambda net: kl.partition(net, max_cells=20), "max_cells must be larger"),
         (lambda net: kl.partition(net, max_cells=0), "max_cells must be at least 1"),
+        (lambda net: kl.partition(net, max_bytes=0), "max_bytes must be at least 1"),
         (lambda net: kl.partition(net, starts=2), "starts must be in 3 to 64. Got 2"),
         (lambda net: kl.partition(net, box=(0, 1, 0, 1), starts=65), "starts must be in 1 to 64. Got 65"),
         (lambda net: kl.partition(net, jobs=0), "jobs must be a whole number other than 0"),
@@ -549,3 +550,34 @@ def test_telling_zeros_takes_work_by_the_number_of_operations(monkeypatch):
     assert counts[5] > 0
     assert counts[20] - counts[10] == 2 * (counts[10] - counts[5])
     assert counts[400] - counts[20] == 38 * (counts[20] - counts[10])
+
+
+def test_memory_is_bounded_beforehand():
+    """More rows of values than allowed are never asked for; with parts of the plane, or less of it, there is enough."""
+    network = convolutional().double().eval()
+    plane = kl.Plane(*np.random.default_rng(0).normal(size=(3, 1, 6, 6)))
+    whole = kl.partition(network, plane)
+    most = 200_000
+    with pytest.raises(MemoryError, match=r"max_bytes must be larger.*units at [\d,]+ vertices would take.*box=.*starts="):
+        kl.partition(network, plane, max_bytes=most)
+    in_parts = kl.partition(network, plane, max_bytes=most, starts=32)
+    assert described(in_parts).keys() == described(whole).keys()
+    assert len(kl.partition(network, plane, box=(-0.1, 0.1, -0.1, 0.1), max_bytes=most)) < len(whole)
+
+
+def test_what_is_asked_for_stays_below_what_is_allowed(monkeypatch):
+    """Every array of values at vertices, beside those that are held, from the smallest allowance to one that is enough."""
+    from knowlimits.piecewise import mesh
+
+    network, asked = random_network(0, (2, 40, 40, 2)), []
+    longer = mesh._longer
+    monkeypatch.setattr(mesh, "_longer", lambda array, size: asked.append(size * array[:1].nbytes) or longer(array, size))
+    for power in range(12, 30):
+        asked.clear()
+        try:
+            kl.partition(network, max_bytes=2**power)
+            break
+        except MemoryError:
+            assert max(asked, default=0) < 2**power
+    assert 15 < power < 29
+    assert max(asked) < 2**power

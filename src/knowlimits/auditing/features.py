@@ -1,5 +1,6 @@
 """What becomes of a classifier as one column grows without bound, the others staying as they are."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from knowlimits.auditing.settling import settled
 from knowlimits.auditing.subject import Subject, some
 from knowlimits.auditing.table import Table
-from knowlimits.farfield import FarField, far_field
+from knowlimits.farfield import far_field
 from knowlimits.ood.panel import AS_IT_IS, Panel
 
 #: A classifier with this confidence is sure of itself.
@@ -16,6 +17,10 @@ SURE = 0.99
 # Rays of the limits of a model, of those of its remedies, and those that are followed to where they settle, of this many
 # rows at least; rows of curves.
 _RAYS, _OTHER_RAYS, _SETTLED_RAYS, _FEWEST, _CURVE_ROWS = 100_000, 3_000, 3_000, 50, 20
+#: Columns that have curves: those that an HTML report has room for.
+CURVES = 250
+# Numbers in a block of rays or of points, of which there are as many as columns squared in all.
+_NUMBERS = 2**22
 #: Standard deviations that curves of the confidence go through.
 PLACES = np.concatenate([-np.geomspace(1000, 0.25, 20), [0.0], np.geomspace(0.25, 1000, 20)])
 
@@ -26,7 +31,8 @@ class Features:
 
     Attributes:
         table: a row for every column and way.
-        curves: confidence at `PLACES`, ``(features, places, 3)``: 5%, median and 95% of rows, by model or remedy.
+        curves: confidence at `PLACES`, ``(features, places, 3)``: 5%, median and 95% of rows, by model or remedy; nan for
+            columns that are not among the first `CURVES` by danger.
         rows: how many rows the limits are over, of those of the remedies, of the distances, and of the curves.
         sure: share of all rays that end sure of themselves, by the name of the model or remedy.
         limits: the limiting confidence of all rays, by the name of the model or remedy.
@@ -45,16 +51,18 @@ def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> 
     F = len(columns.names)
     most = [max(_FEWEST, count // (2 * F)) for count in (_RAYS, _OTHER_RAYS, _SETTLED_RAYS)]
     rows = [subject.rows[some(len(subject.rows), count, rng)] for count in most]
-    far = far_field(subject.modules, *rays(rows[0], columns.steps))
-    followed = far_field(subject.modules, *rays(rows[2], columns.steps))
-    distances = _quantiles(settled(subject.probabilities, followed), F)
-    units = _quantiles(far.radius.max(0), F)
-    confidence = far.confidence()
-    limits = {name: probs.max(1) for name, probs in panel.limits(*rays(rows[1], columns.steps)).items()}
-    limits[AS_IT_IS] = confidence
+    found = [_ends(subject, panel, *block) for block in blocks(rows[0], columns.steps)]
+    ends = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+    distances = _quantiles(_settled(subject, rows[2]), F)
+    units = _quantiles(ends.pop("radius"), F)
+    probs = ends.pop("probs")
+    limits: dict[str, np.ndarray] = {}
+    for name, parts in _of_remedies(panel, rows[1], columns.steps).items():
+        limits[name] = np.concatenate(parts)
+    confidence = limits[AS_IT_IS] = probs.max(1)
     ending = _quantiles(confidence, F)
-    of_scores = {name: _quantiles(far.score(name), F) for name in panel.of_probabilities}
-    classes = _classes(far, subject, F)
+    of_scores = {name: _quantiles(values, F) for name, values in ends.items()}
+    classes = _classes(probs, subject, F)
     sure = {name: (values >= SURE).reshape(-1, F, 2).mean(0) for name, values in limits.items()}
     medians = {name: np.median(values.reshape(-1, F, 2), axis=0) for name, values in limits.items()}
     table = []
@@ -71,15 +79,41 @@ def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> 
                 row[f"sure, {remedy}"] = sure[remedy][f, way]
                 row[f"confidence, {remedy}"] = medians[remedy][f, way]
             table.append(row)
-    curves = _curves(subject, panel, rng)
+    whole = Table.of(table)
+    curves = _curves(subject, panel, rng, columns_by_danger(whole)[:CURVES])
     counts = (len(rows[0]), len(rows[1]), len(rows[2]), min(_CURVE_ROWS, len(subject.rows)))
-    return Features(Table.of(table), curves, counts, {name: float(values.mean()) for name, values in sure.items()}, limits)
+    return Features(whole, curves, counts, {name: float(values.mean()) for name, values in sure.items()}, limits)
+
+
+def by_danger(table: Table) -> np.ndarray:
+    """Rows of the table of features in order: the most often sure first, and among those the soonest for 95% of the rows."""
+    return np.lexsort((table["settled_sd_95"], -table["sure"]))
+
+
+def columns_by_danger(table: Table) -> list[int]:
+    """Places of columns in the same order."""
+    return list(dict.fromkeys((by_danger(table) // 2).tolist()))
 
 
 def rays(rows: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Every row along every step, towards minus and plus infinity, in the order ``(rows, steps, 2)``."""
     both = np.stack([-steps, steps], axis=1).reshape(-1, steps.shape[1])
     return np.repeat(rows, len(both), axis=0), np.tile(both, (len(rows), 1))
+
+
+def blocks(rows: np.ndarray, steps: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The same rays, in their order, so few at a time that they take little memory."""
+    both = np.stack([-steps, steps], axis=1).reshape(-1, steps.shape[1])
+    count = len(rows) * len(both)
+    size = at_once(steps.shape[1])
+    for begin in range(0, count, size):
+        row, way = np.divmod(np.arange(begin, min(begin + size, count)), len(both))
+        yield rows[row], both[way]
+
+
+def at_once(width: int) -> int:
+    """How many points or rays of so many numbers are worked on at a time."""
+    return max(1, _NUMBERS // width)
 
 
 def isotropic(count: int, features: int, rng: np.random.Generator) -> np.ndarray:
@@ -97,9 +131,31 @@ def _spread(name: str, values: np.ndarray) -> dict[str, float]:
     return {f"{name}": values[1], f"{name}_5": values[0], f"{name}_95": values[2]}
 
 
-def _classes(far: FarField, subject: Subject, features: int) -> list[list[str]]:
+def _ends(subject: Subject, panel: Panel, origins: np.ndarray, directions: np.ndarray) -> dict[str, np.ndarray]:
+    """What the model ends with along rays: the last unit, mean probabilities and their scores."""
+    far = far_field(subject.modules, origins, directions)
+    found = {"radius": far.radius.max(0), "probs": far.probs.mean(0)}
+    return found | {name: far.score(name) for name in panel.of_probabilities}
+
+
+def _settled(subject: Subject, rows: np.ndarray) -> np.ndarray:
+    """From where on the confidence along each ray is near its limit."""
+    parts = blocks(rows, subject.columns.steps)
+    return np.concatenate([settled(subject.probabilities, far_field(subject.modules, *part)) for part in parts])
+
+
+def _of_remedies(panel: Panel, rows: np.ndarray, steps: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """The limiting confidence of the model and its remedies, block by block."""
+    found: dict[str, list[np.ndarray]] = {}
+    for block in blocks(rows, steps):
+        for name, probs in panel.limits(*block).items():
+            found.setdefault(name, []).append(probs.max(1))
+    return found
+
+
+def _classes(probs: np.ndarray, subject: Subject, features: int) -> list[list[str]]:
     """The classes that rays end in, with their shares of the rows; those that end level are named together."""
-    probs = far.probs.mean(0).reshape(-1, features, 2, len(subject.classes))
+    probs = probs.reshape(-1, features, 2, len(subject.classes))
     # Of those that are as likely as the likeliest, as none of them wins.
     level = probs >= probs.max(-1, keepdims=True) * (1 - 1e-9)
     found = []
@@ -113,13 +169,16 @@ def _classes(far: FarField, subject: Subject, features: int) -> list[list[str]]:
     return found
 
 
-def _curves(subject: Subject, panel: Panel, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _curves(subject: Subject, panel: Panel, rng: np.random.Generator, chosen: list[int]) -> dict[str, np.ndarray]:
     rows = subject.rows[some(len(subject.rows), _CURVE_ROWS, rng)]
     steps = subject.columns.steps
-    points = rows + (PLACES[:, None] * steps[:, None])[:, :, None]
-    shape = points.shape[:3]
-    found = {}
-    for name, probs in panel.probabilities(points.reshape(-1, rows.shape[1])).items():
-        confidence = probs.max(1).reshape(shape)
-        found[name] = np.moveaxis(np.quantile(confidence, (0.05, 0.5, 0.95), axis=2), 0, 2)
+    found: dict[str, np.ndarray] = {}
+    size = max(1, at_once(rows.shape[1]) // (len(PLACES) * len(rows)))
+    for begin in range(0, len(chosen), size):
+        part = chosen[begin : begin + size]
+        points = rows + (PLACES[:, None] * steps[part][:, None])[:, :, None]
+        for name, probs in panel.probabilities(points.reshape(-1, rows.shape[1])).items():
+            curves = found.setdefault(name, np.full((len(steps), len(PLACES), 3), np.nan))
+            confidence = probs.max(1).reshape(points.shape[:3])
+            curves[part] = np.moveaxis(np.quantile(confidence, (0.05, 0.5, 0.95), axis=2), 0, 2)
     return found

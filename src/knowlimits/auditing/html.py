@@ -13,17 +13,16 @@ from markupsafe import Markup
 
 from knowlimits.auditing.detection import WAYS
 from knowlimits.auditing.disc import SCALE, Disc, disc
-from knowlimits.auditing.features import PLACES
+from knowlimits.auditing.features import CURVES, PLACES, by_danger, columns_by_danger
 from knowlimits.auditing.table import Table, number
-from knowlimits.auditing.verdict import by_danger
 from knowlimits.io import write_atomically
 from knowlimits.ood.panel import AS_IT_IS, LAPLACE
 
 if TYPE_CHECKING:
     from knowlimits.auditing.report import Audit
 
-# Ways along columns that the table lists, and columns that have curves, so that the file stays small.
-_LISTED, _CURVES = 600, 250
+# Ways along columns that the table lists, so that the file stays small.
+_LISTED = 600
 
 
 def write_report(audit: "Audit", path: str | os.PathLike, overwrite: bool) -> None:
@@ -51,8 +50,7 @@ def render(audit: "Audit") -> str:
     environment.filters["number"] = number
     order = by_danger(audit.features)
     rows = audit.features.rows()
-    # Columns in the same order, by their places.
-    columns = list(dict.fromkeys(audit._subject.columns.names.index(rows[k]["feature"]) for k in order))
+    columns = columns_by_danger(audit.features)
     picture, axes = _picture(audit, columns)
     page = files("knowlimits.auditing") / "page"
     return environment.get_template("report.html").render(
@@ -72,7 +70,7 @@ def render(audit: "Audit") -> str:
         notes=audit.notes,
         style=Markup((page / "report.css").read_text(encoding="utf-8")),
         program=Markup((page / "report.js").read_text(encoding="utf-8")),
-        data=_json(_data(audit, columns[:_CURVES], picture, axes)),
+        data=_json(_data(audit, columns[:CURVES], picture, axes)),
     )
 
 

@@ -7,7 +7,7 @@ from scipy.special import xlogy
 
 from knowlimits.auditing.detection import WAYS
 from knowlimits.auditing.directions import Directions
-from knowlimits.auditing.features import Features, rays
+from knowlimits.auditing.features import Features
 from knowlimits.auditing.settling import LEVEL
 from knowlimits.auditing.subject import Subject
 from knowlimits.auditing.table import Table
@@ -36,7 +36,8 @@ def _settled(subject: Subject, panel: Panel, features: Features, name: str) -> f
     if name == AS_IT_IS:
         return float(np.median(features.table["settled_sd"]))
     if name == GUARDED:
-        return float(np.median(panel.guard.far_field(*rays(subject.rows[:50], subject.columns.steps), level=LEVEL).radius))
+        both = np.concatenate([-subject.columns.steps, subject.columns.steps])
+        return float(np.median(panel.guard.radii(subject.rows[:50], both, LEVEL)))
     return float("nan")
 
 

@@ -10,7 +10,7 @@ from knowlimits._machine import are_small, one_blas_thread, one_thread
 from knowlimits.auditing import text
 from knowlimits.auditing.detection import detection
 from knowlimits.auditing.directions import Directions, in_directions
-from knowlimits.auditing.features import Features, along_features
+from knowlimits.auditing.features import CURVES, Features, along_features
 from knowlimits.auditing.remedies import beside
 from knowlimits.auditing.subject import Subject, read_subject
 from knowlimits.auditing.table import Table
@@ -171,13 +171,15 @@ def _title(model: Any, subject: Subject) -> str:
 
 def _notes(subject: Subject, features: Features, panel: Panel) -> list[str]:
     rows, others, settled, curves = features.rows
+    columns = len(subject.columns.names)
     test = "given" if subject.held_out else "a quarter of the data, which the model may have seen"
     found = [
         f"{subject.given:,} rows were given; {len(subject.rows):,} of them stand for the data, {len(subject.test_rows):,} test "
         f"rows ({test}) for familiar ones.",
         f"Limits are exact, over {rows:,} rows for the model and {others:,} for its remedies; distances to where the "
         f"confidence settles are over {settled:,} rows, found between places that are looked at, which grow by a constant "
-        f"factor; curves are over {curves:,} rows.",
+        f"factor; curves are over {curves:,} rows"
+        + (f", for the {CURVES:,} columns of {columns:,} that come first." if columns > CURVES else "."),
     ]
     if subject.labels is None:
         found.append("No labels were given: the model's own predictions stand for them.")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knowlimits.auditing.detection import WAYS
+from knowlimits.auditing.features import by_danger
 from knowlimits.auditing.table import number
-from knowlimits.auditing.verdict import by_danger
 
 if TYPE_CHECKING:
     from knowlimits.auditing.report import Audit

@@ -4,7 +4,7 @@ import numpy as np
 
 from knowlimits.auditing.detection import WAYS
 from knowlimits.auditing.directions import Directions
-from knowlimits.auditing.features import SURE, Features
+from knowlimits.auditing.features import SURE, Features, by_danger
 from knowlimits.auditing.subject import Subject
 from knowlimits.auditing.table import Table, number
 from knowlimits.ood.panel import AS_IT_IS, GUARDED, LAPLACE
@@ -20,11 +20,6 @@ def verdict(subject: Subject, features: Features, directions: Directions, detect
     sentences.append(_rarest(directions))
     sentences.append(_as_detector(detection))
     return [*sentences, *_with_remedies(remedies)]
-
-
-def by_danger(table: Table) -> np.ndarray:
-    """Rows of the table of features in order: the most often sure first, and among those the soonest for 95% of the rows."""
-    return np.lexsort((table["settled_sd_95"], -table["sure"]))
 
 
 def _overall(subject: Subject, table: Table, share: float) -> str:

@@ -172,22 +172,40 @@ class Guard(ClassifierMixin, BaseEstimator):
         starts, steps = as_rays(origins, directions, random_state)
         x = self._standardized(starts)
         d = steps.flatten(1).numpy() / self._scale
+        crossing = [(d * (linear - x @ form)).sum(1) for form, linear, _ in self._quadratics]
+        radius = self._radii(x, d, crossing, level)
+        return GuardedField(np.full((len(x), len(self.classes_)), 1 / len(self.classes_)), radius, level)
+
+    def radii(self, X: Any, directions: Any, level: float = 1e-3) -> np.ndarray:
+        """The radius of `far_field` for every row along every direction, ``(n, directions)``.
+
+        Args:
+            X: starts of the rays, ``(n, features)``.
+            directions: ``(directions, features)``.
+            level: how close to 1 / K the confidence has to stay.
+        """
+        x = self._standardized(X)
+        d = as_points("directions", directions).flatten(1).numpy() / self._scale
+        crossing = [(linear - x @ form) @ d.T for form, linear, _ in self._quadratics]
+        return self._radii(x[:, None], d, crossing, level)
+
+    def _radii(self, x: np.ndarray, d: np.ndarray, crossing: list[np.ndarray], level: float) -> np.ndarray:
+        """Radii of rays, by their starts and directions in standard deviations, and what components make of the two."""
         K = len(self.classes_)
         if not 0 < level < 1 - 1 / K:
             raise ValueError(f"level must be in 0 to {1 - 1 / K:.4g}. Got {level} instead.")
         share = level / (1 - 1 / K)
         # The components' ratios add up, so that each must stay below its part.
         most = np.log(share / (1 - share)) - self.shift_ - np.log(len(self._quadratics))
-        radius = np.zeros(len(x))
+        radius = np.zeros(crossing[0].shape)
         with np.errstate(divide="ignore", invalid="ignore"):
-            for form, linear, constant in self._quadratics:
-                a = -0.5 * ((d @ form) * d).sum(1)
-                b = (d * (linear - x @ form)).sum(1)
-                c = constant + x @ linear - 0.5 * ((x @ form) * x).sum(1) - most
+            for (form, linear, constant), b in zip(self._quadratics, crossing, strict=True):
+                a = -0.5 * ((d @ form) * d).sum(-1)
+                c = constant + x @ linear - 0.5 * ((x @ form) * x).sum(-1) - most
                 inside = b * b - 4 * a * c
                 root = np.where(inside > 0, (-b - np.sqrt(np.maximum(inside, 0))) / (2 * a), 0.0)
                 radius = np.maximum(radius, np.where(a < 0, root, np.where(c > 0, np.inf, 0.0)))
-        return GuardedField(np.full((len(x), K), 1 / K), radius, level)
+        return radius
 
     def _quadratic(self, weight: float, mean: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """A, b and c of log(w N(z) / p_out(z)) = c + b z - z A z / 2; A is positive definite."""

@@ -130,7 +130,8 @@ class Panel:
         if self.laplace is not None:
             last = ahead if self.layer is None else self._last.along(origins, directions)
             found[LAPLACE] = self.laplace.along(last.rate.features, last.offset.features)
-        return found | {GUARDED: self.guard.far_field(origins, directions).probs}
+        # Uniform along every ray, whatever the model says.
+        return found | {GUARDED: np.full((len(ahead.rate), len(self.guard.classes_)), 1 / len(self.guard.classes_))}
 
     @property
     def of_probabilities(self) -> tuple[str, ...]:

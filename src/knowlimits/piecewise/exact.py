@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from knowlimits.piecewise.evaluator import Traced, above_dispatch
-from knowlimits.piecewise.mesh import Mesh, unpack
+from knowlimits.piecewise.mesh import Mesh
 from knowlimits.piecewise.operations import Affine
 from knowlimits.piecewise.parts import Parts, first
-from knowlimits.piecewise.rows import RowEvaluator, is_view, looked_at
+from knowlimits.piecewise.rows import RowEvaluator, free_of_strides, is_view, looked_at, new_strides
 
 
 class _Fine(Exception):
@@ -46,10 +46,16 @@ class Integers(Traced):
 
     @staticmethod
     def __new__(
-        cls, numbers: np.ndarray, root: "Integers | None" = None, places: Tensor | None = None, written: int = 0
+        cls,
+        numbers: np.ndarray,
+        strides: Any = None,
+        root: "Integers | None" = None,
+        places: Tensor | None = None,
+        written: int = 0,
     ) -> "Integers":
-        """Wrap integers."""
-        self = torch.Tensor._make_wrapper_subclass(cls, numbers.shape, dtype=torch.float64)
+        """Wrap integers; strides are those of floats in their place."""
+        strides = strides or (None if places is None else places.stride())
+        self = torch.Tensor._make_wrapper_subclass(cls, numbers.shape, strides=strides, dtype=torch.float64)
         self.numbers, self.root, self.places, self.written = numbers, root, places, written
         return self
 
@@ -83,7 +89,7 @@ class ExactEvaluator(RowEvaluator):
 
     def copy(self, x: Any) -> Any:
         """A copy."""
-        return Integers(self.current(x).numbers.copy())
+        return Integers(self.current(x).numbers.copy(), new_strides(x))
 
     def write(self, target: Any, result: Any) -> Any:
         """Write into a tensor, or into that which it is a view of."""
@@ -105,34 +111,41 @@ class ExactEvaluator(RowEvaluator):
     def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
         """Move places instead of numbers."""
         traced = [self.current(x) for x in traced]
+        viewed, func = is_view(func), free_of_strides(func)
+        if viewed:
+            root, seen = looked_at(traced[0])
+            numbers = self.current(root).numbers.reshape(-1)
+            places = func(seen, *args[1:], **kwargs)
+            return tree_map(lambda p: Integers(numbers[p.numpy()], None, root, p, root.written), places)
         pool: list[np.ndarray] = []
 
-        def places(a: Any) -> Any:
+        def places_of(a: Any) -> Any:
             if not isinstance(a, Tensor) or not (isinstance(a, Integers) or a.is_floating_point()):
                 return a
             begin = sum(map(len, pool))
-            pool.append((a.numbers if isinstance(a, Integers) else self._times_weight(a)).reshape(-1))
-            return torch.arange(begin, begin + a.numel()).reshape(a.shape)
+            size = 1 + sum((n - 1) * stride for n, stride in zip(a.shape, a.stride(), strict=True)) if a.numel() else 0
+            index = torch.arange(begin, begin + size).as_strided(a.shape, a.stride())
+            memory = np.zeros(size, dtype=object)
+            memory[index.numpy() - begin] = a.numbers if isinstance(a, Integers) else self._times_weight(a)
+            pool.append(memory)
+            return index
 
-        moved = func(*tree_map(places, args), **tree_map(places, kwargs))
+        moved = func(*tree_map(places_of, args), **tree_map(places_of, kwargs))
         numbers = np.concatenate(pool)
-        if not is_view(func):
-            return tree_map(lambda index: Integers(numbers[index.numpy()]), moved)
-        root, seen = looked_at(traced[0])
-        return tree_map(lambda index: Integers(numbers[index.numpy()], root, seen.flatten()[index], root.written), moved)
+        return tree_map(lambda index: Integers(numbers[index.numpy()], new_strides(index)), moved)
 
     def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
         """Multiply by the operation's matrices, which it gives for basis vectors, and add its constant part times w."""
         place, self._count = self._count, self._count + 1
         if place not in self.matrices:
             self.matrices[place] = _matrices(entry, func, args, kwargs, traced)
-        matrices, constant, shape = self.matrices[place]
+        matrices, constant, (shape, strides) = self.matrices[place]
         total: Any = 0
         for x, (matrix, scale) in zip(traced, matrices, strict=True):
             total = total + _divided(matrix.times(self.current(x).numbers.reshape(-1)), scale)
         if constant is not None:
             total = total + _divided(constant[0].reshape(-1) * self.weight, constant[1])
-        result = Integers(np.asarray(total, dtype=object).reshape(shape))
+        result = Integers(np.asarray(total, dtype=object).reshape(shape), strides)
         extra = len(func._schema.returns) - 1
         return (result, *[torch.empty(0)] * extra) if extra else result
 
@@ -142,7 +155,7 @@ class ExactEvaluator(RowEvaluator):
         self.units.append(x.numbers.reshape(-1).copy())
         if self.last is not None and len(self.units) > self.last:
             raise _Enough
-        return Integers(np.where(x.numbers > 0, x.numbers, 0))
+        return Integers(np.where(x.numbers > 0, x.numbers, 0), new_strides(x))
 
     def numbers(self, out: Any) -> np.ndarray:
         """The integers of a result, which may be a constant."""
@@ -157,7 +170,8 @@ def _matrices(entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any],
     """Linear and constant parts of an affine operation as integers with a power of two as common denominator."""
     parts = Parts(entry, func, args, kwargs)
     linear = []
-    shape = torch.Size()
+    laid_out = parts.without_constants(lambda x: torch.empty_strided(x.shape, x.stride(), dtype=x.dtype))
+    one = first(func(*laid_out, **kwargs))
     for chosen in range(len(traced)):
         size = traced[chosen].numel()
         basis = torch.eye(size, dtype=torch.float64).reshape(size, *traced[chosen].shape)
@@ -169,10 +183,10 @@ def _matrices(entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any],
 
         with above_dispatch():
             images = torch.vmap(along)(basis)
-        shape = images.shape[1:]
         linear.append(_Sparse.of(images.reshape(size, -1).numpy()))
     constant = parts.constant()
-    return linear, None if constant is None else integers(constant.expand(shape).numpy()), tuple(shape)
+    shift = None if constant is None else integers(constant.expand(one.shape).numpy())
+    return linear, shift, (tuple(one.shape), one.stride())
 
 
 class _Sparse:
@@ -277,48 +291,3 @@ class Exact:
                 self._run(evaluator, Integers(start))
             self._units[vertex] = evaluator.units
         return self._units[vertex][step]
-
-
-class _Following(ExactEvaluator):
-    """Follows a given pattern instead of the signs."""
-
-    def __init__(self, weight: int, matrices: dict[int, Any], pattern: list[np.ndarray]):
-        super().__init__(weight, matrices)
-        self._left = iter(pattern)
-
-    def relu(self, x: Any) -> Any:
-        """Keep the units that the pattern has as positive."""
-        self.current(x)
-        kept = unpack(next(self._left)[None], x.numel()).reshape(x.shape)
-        return Integers(np.where(kept, x.numbers, 0))
-
-
-class ExactMaps:
-    """Affine maps of a model under given patterns, in rational arithmetic.
-
-    Args:
-        run: pushes a point of the plane, ``(1, 2)``, through the models under an evaluator.
-    """
-
-    def __init__(self, run: Callable[[ExactEvaluator, Integers], list[Any]]):
-        self._run = run
-        self._power = 256
-        self._matrices: dict[int, Any] = {}
-
-    def __call__(self, pattern: list[np.ndarray]) -> list[Fraction]:
-        """The numbers of the map from (x, y, 1) to the outputs under a pattern, as bits per refinement."""
-        while True:
-            try:
-                return [number for axis in range(3) for number in self._column(pattern, axis)]
-            except _Fine:
-                self._power *= 2
-
-    def _column(self, pattern: list[np.ndarray], axis: int) -> list[Fraction]:
-        one = 1 << self._power
-        evaluator = _Following(one if axis == 2 else 0, self._matrices, pattern)
-        start = np.zeros((1, 2), dtype=object)
-        if axis < 2:
-            start[0, axis] = one
-        with torch.no_grad():
-            results = self._run(evaluator, Integers(start))
-        return [Fraction(int(n), one) for out in results for n in evaluator.numbers(out)]

@@ -16,6 +16,8 @@ from knowlimits.piecewise import split
 
 #: Most cones or strips of a start: each seam is a bit of a word.
 MOST_STARTS = 64
+#: Bytes that the values of one layer at all vertices may take, with what is needed to make them.
+MOST_BYTES = 4 * 2**30
 # Vertices in doubt that are cheaper one by one than what tells structural zeros at all vertices.
 _FEW = 8
 
@@ -34,6 +36,7 @@ class Mesh:
         steps: per vertex the refinement that made it.
         history: per refinement the cell that each cell is a part of, its positive units as bits, and the number of units.
         resolved: how many vertices had signs in doubt, which were decided in rational arithmetic.
+        most_bytes: that the values of one layer at all vertices may take, with what is needed to make them.
     """
 
     points: np.ndarray
@@ -46,6 +49,7 @@ class Mesh:
     steps: np.ndarray
     history: list[tuple[np.ndarray, np.ndarray, int]] = field(default_factory=list)
     resolved: int = 0
+    most_bytes: int = MOST_BYTES
 
     @classmethod
     def of_polygons(cls, points: np.ndarray, seams: np.ndarray, polygons: list[list[int]]) -> "Mesh":
@@ -130,7 +134,7 @@ class Mesh:
             Values and bounds at all vertices, new ones included, and their positive units as bits.
 
         Raises:
-            MemoryError: if there are more cells than allowed.
+            MemoryError: if there are more cells than allowed, or values at vertices would take more memory.
         """
         old, units = self.vertices, values.shape[1]
         words = (units + 63) // 64
@@ -149,7 +153,7 @@ class Mesh:
             elif code == split.SIGN:
                 self._resolve(room, int(room.state[4]), exact)
             else:
-                room.grow(code)
+                room.grow(code, self)
         vertices, made, used = (int(n) for n in room.state[1:4])
         if limit is not None and made > limit:
             raise MemoryError(f"max_cells must be larger for this model. Got {limit}, which it has passed.")
@@ -176,11 +180,28 @@ class Mesh:
         room.values[vertex] = numbers
         room.bounds[vertex] = 4 * 2.0**-52 * np.abs(numbers).max(), 0
 
+    def room(self, units: int, held: int, least: int, wanted: int) -> int:
+        """Rows of so many units to ask for beside those that are held: as many as wanted if they are allowed, or fewer.
+
+        Raises:
+            MemoryError: if the least that is needed takes more than `most_bytes`.
+        """
+        # Of each unit at each vertex a value, and three bits for its sign.
+        row = max(8, 8 * units + 3 * 8 * ((units + 63) // 64))
+        if (needed := (held + least) * row) > self.most_bytes:
+            raise MemoryError(
+                f"max_bytes must be larger for this model: the values of {units:,} units at {least:,} vertices would take "
+                f"{needed / 2**30:.2f} GiB in all. Got {self.most_bytes / 2**30:.2f} GiB. To need less, take a smaller box=, "
+                "or starts=, 16 say, which works on one part after another."
+            )
+        return max(least, min(wanted, self.most_bytes // row - held))
+
     def extend(self, values: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Values at the first vertices, affine on every cell, as values at all of them."""
         begin, end = len(values), self.vertices
         if begin == end:
             return values, bounds
+        self.room(values.shape[1], begin, end, end)
         longer, wider = np.empty((end, values.shape[1])), np.empty((end, 2))
         longer[:begin], wider[:begin] = values, bounds
         split.extend(longer, wider, self.parents, self.shares, begin, end)
@@ -217,8 +238,8 @@ class _Room:
     """The arrays that a refinement works in, which grow."""
 
     def __init__(self, mesh: Mesh, values: np.ndarray, bounds: np.ndarray, words: int):
-        old = len(values)
-        size = 2 * old + 64
+        old, units = values.shape
+        size = mesh.room(units, old, old + 64, 2 * old + 64)
         self.values = _longer(values, size)
         self.bounds = _longer(bounds, size)
         self.pos, self.neg, self.und = (np.zeros((size, words), np.uint64) for _ in range(3))
@@ -237,7 +258,7 @@ class _Room:
             self.shares, self.table, self.new_starts, self.new_corners, self.origins, self.bits, self.heap, self.stack,
         )  # fmt: skip
 
-    def grow(self, short: int) -> None:
+    def grow(self, short: int, mesh: Mesh) -> None:
         """Make room where it is short."""
         names = {
             split.HEAP: ("heap", "stack"),
@@ -245,9 +266,11 @@ class _Room:
             split.CELLS: ("origins", "bits", "new_starts"),
             split.CORNERS: ("new_corners",),
         }
+        size, first = len(self.values), int(self.state[5])
+        rows = mesh.room(self.values.shape[1], first + size, size + size // 8, 2 * size) if short == split.VERTICES else 0
         for name in names.get(short, ()):
             array = getattr(self, name)
-            setattr(self, name, _longer(array, 2 * len(array)))
+            setattr(self, name, _longer(array, rows or 2 * len(array)))
         if short == split.TABLE:
             table = np.full((2 * len(self.table), 4), -1, dtype=np.int64)
             split.rehash(self.table, table)

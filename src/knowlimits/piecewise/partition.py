@@ -1,20 +1,18 @@
 """The polytopes of a network on a plane: every cell, unbounded ones included, and the affine map on each."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from knowlimits.piecewise.cells import Cells, following, gathered, joined, patterns, twins
-from knowlimits.piecewise.mesh import MOST_STARTS, Mesh, unpack
+from knowlimits.piecewise.mesh import MOST_BYTES, MOST_STARTS, Mesh, unpack
 from knowlimits.piecewise.plane import Plane
 from knowlimits.piecewise.regions import Regions
-from knowlimits.piecewise.runner import PlaneModel
+from knowlimits.piecewise.runner import PlaneModel, at_a_time
 from knowlimits.progress import counter
-
-# Cells whose affine maps are computed at a time.
-_CHUNK = 20_000
 
 
 class Partition:
@@ -124,7 +122,8 @@ class Partition:
     @cached_property
     def _maps(self) -> tuple[np.ndarray, np.ndarray]:
         """Affine maps, and bounds on the rounding errors of their numbers for x, y and 1, ``(C, 3)``."""
-        parts = [self._model.affine([p[k : k + _CHUNK] for p in self._steps]) for k in range(0, len(self), _CHUNK)]
+        size = at_a_time(self._steps)
+        parts = [self._model.affine([p[k : k + size] for p in self._steps]) for k in range(0, len(self), size)]
         maps, doubts = (np.concatenate(part) for part in zip(*parts, strict=True))
         return maps.reshape(len(self), -1, 3), doubts
 
@@ -147,8 +146,9 @@ class Partition:
             left, right, low, high = self._box
             inside = (points >= [left, low]).all(1) & (points <= [right, high]).all(1)
         rows = np.flatnonzero(inside)
-        for k in range(0, len(rows), _CHUNK):
-            part = rows[k : k + _CHUNK]
+        size = at_a_time(self._steps)
+        for k in range(0, len(rows), size):
+            part = rows[k : k + size]
             steps, units = self._model.patterns(points[part])
             keys = _keys(patterns(steps, units, self._tournaments)[0], len(part))
             result[part] = [self._index.get(key, -1) for key in keys]
@@ -180,7 +180,7 @@ class Partition:
         return result
 
     def _same_maps(self) -> tuple[np.ndarray, int]:
-        """Whether the affine maps of neighbours are the same, ``(E,)``, and for how many pairs rational arithmetic told."""
+        """Whether the affine maps of neighbours are the same, ``(E,)``, and for how many pairs exact arithmetic told."""
         first, second = self.neighbours.T
         if not self._steps:
             return np.ones(len(first), dtype=bool), 0
@@ -238,6 +238,7 @@ def partition(
     starts: int | None = None,
     jobs: int = 1,
     max_cells: int = 5_000_000,
+    max_bytes: int = MOST_BYTES,
     verbose: bool = False,
 ) -> Partition:
     """Every polytope of a network on a plane, exactly, unbounded ones included.
@@ -255,12 +256,14 @@ def partition(
         jobs: work on so many of them at a time, in processes of joblib, -1 for as many as there are cores; or on what
             `joblib.parallel_config` names, a Dask cluster for instance. If not given, `starts` is then four for each job.
         max_cells: give up beyond so many cells, before the machine runs out of memory.
+        max_bytes: give up before the values of one layer at all vertices in work, which are what takes the memory of wide and
+            convolutional networks, would need more than this. It hangs on the network and the plane alone, not on the machine.
         verbose: show how many cells there are, and how many a second.
 
     Raises:
         UnsupportedOperation: if the model does something that is not piecewise linear.
         ValueError: if an argument is not as it should be, or the model has weights that are not finite.
-        MemoryError: beyond `max_cells`.
+        MemoryError: beyond `max_cells` or `max_bytes`; the text says what to do.
 
     Example:
         >>> import torch, knowlimits as kl
@@ -271,7 +274,9 @@ def partition(
     checked = None if box is None else _checked_box(box)
     if max_cells < 1:
         raise ValueError(f"max_cells must be at least 1. Got {max_cells} instead.")
-    meshes = _starts(checked, starts, jobs)
+    if max_bytes < 1:
+        raise ValueError(f"max_bytes must be at least 1. Got {max_bytes} instead.")
+    meshes = [replace(mesh, most_bytes=max_bytes) for mesh in _starts(checked, starts, jobs)]
     on_plane = PlaneModel(model, plane, member)
     with counter("cells", verbose) as report:
         cells = joined(gathered(list(_refined(on_plane, meshes, jobs, max_cells, report))))

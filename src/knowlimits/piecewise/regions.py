@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 class Regions:
     """The linear regions of a model on a plane: connected sets of cells with one affine map, which need not be convex.
 
-    Whether two maps are equal is decided beyond the bound on their rounding errors, or else in rational arithmetic.
+    Whether two maps are equal is decided beyond the bound on their rounding errors, or else in exact arithmetic.
 
     Attributes:
         cells: the cells that they are made of.
         number: the region of each cell, ``(C,)``.
-        resolved: how many pairs of neighbours needed rational arithmetic.
+        resolved: how many pairs of neighbours needed exact arithmetic.
     """
 
     cells: "Partition"

@@ -47,10 +47,20 @@ class Rows(Traced):
 
     @staticmethod
     def __new__(
-        cls, values: Tensor, bounds: Tensor, root: "Rows | None" = None, places: Tensor | None = None, written: int = 0
+        cls,
+        values: Tensor,
+        bounds: Tensor,
+        strides: Any = None,
+        root: "Rows | None" = None,
+        places: Tensor | None = None,
+        written: int = 0,
     ) -> "Rows":
-        """Wrap values at points."""
-        self = torch.Tensor._make_wrapper_subclass(cls, values.shape[1:], dtype=values.dtype, device=values.device)
+        """Wrap values at points; `strides` where the values of one input would lie otherwise in memory than these do."""
+        # They decide whether a reshape is a view, through which work in place is seen, or a copy.
+        strides = strides or (values.stride()[1:] if places is None else places.stride())
+        self = torch.Tensor._make_wrapper_subclass(
+            cls, values.shape[1:], strides=strides, dtype=values.dtype, device=values.device
+        )
         self.values, self.bounds, self.root, self.places, self.written = values, bounds, root, places, written
         self.origin = None
         return self
@@ -169,6 +179,8 @@ class RowEvaluator(Evaluator):
 
     def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Rows]) -> Any:
         """Do an operation that moves numbers, point by point."""
+        viewed = is_view(func)
+        func = free_of_strides(func)
         traced = [self.current(x) for x in traced]
         bounds = torch.stack([x.bounds for x in traced]).amax(0) if len(traced) > 1 else traced[0].bounds
         result = self._mapped(func, args, kwargs, homogeneous=True)
@@ -176,14 +188,15 @@ class RowEvaluator(Evaluator):
         def moved(taint: Callable[[Any], Any]) -> Any:
             return self._mapped(func, _each(args, taint), _each(kwargs, taint), homogeneous=True)
 
-        if not is_view(func):
-            return self._noted(tree_map(lambda values: Rows(values, bounds), result), (args, kwargs), moved)
+        if not viewed:
+            strides = _strides(func, args, kwargs, traced)
+            return self._noted(tree_map(lambda values: Rows(values, bounds, strides), result), (args, kwargs), moved)
         # A view: remembered as places in what it looks at, so that work in place on either is seen in the other.
         root, seen = looked_at(traced[0])
         places = func(seen, *args[1:], **kwargs)
         if isinstance(result, Tensor):
-            return self._noted(Rows(result, bounds, root, places, root.written), (args, kwargs), moved)
-        views = [Rows(r, bounds, root, p, root.written) for r, p in zip(result, places, strict=True)]
+            return self._noted(Rows(result, bounds, None, root, places, root.written), (args, kwargs), moved)
+        views = [Rows(r, bounds, None, root, p, root.written) for r, p in zip(result, places, strict=True)]
         return self._noted(views, (args, kwargs), moved)
 
     def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Rows]) -> Any:
@@ -204,7 +217,7 @@ class RowEvaluator(Evaluator):
             values = first(self._mapped(func, linear, kwargs, homogeneous=False))
         constant = parts.constant()
         if constant is not None:
-            values += self.weights.reshape(-1, *[1] * constant.ndim) * constant
+            values.addcmul_(self.weights.reshape(-1, *[1] * constant.ndim), constant)
         sizes = torch.stack([largest(x.values) for x in traced]).amax(0)
         bounds = torch.stack([x.bounds for x in traced]).amax(0)
         steep = parts.steepness()
@@ -221,7 +234,8 @@ class RowEvaluator(Evaluator):
                 total = total + (self.weights.reshape(-1, *[1] * constant.ndim) * constant).abs()
             return total
 
-        result = self._noted(Rows(values, bounds), args, sized)
+        strides = _strides(func, parts.without_constants(lambda x: x), kwargs, traced)
+        result = self._noted(Rows(values, bounds, strides), args, sized)
         extra = len(func._schema.returns) - 1
         return (result, *[values.new_empty(0)] * extra) if extra else result
 
@@ -303,11 +317,33 @@ def is_view(func: Any) -> bool:
     return any(r.alias_info is not None for r in func._schema.returns)
 
 
+def free_of_strides(func: Any) -> Any:
+    """A move that does not care how numbers lie in memory: those at many points may lie otherwise than those at one."""
+    return torch.ops.aten.reshape.default if func.overloadpacket.__name__ in ("view", "_unsafe_view") else func
+
+
 def looked_at(x: Any) -> tuple[Any, Tensor]:
     """What a tensor is a view of, itself if it is none, and the places of its numbers there."""
     if x.root is None:
-        return x, torch.arange(x.numel()).reshape(x.shape)
+        index = torch.arange(x.numel()).reshape(x.shape)
+        return x, torch.empty_strided(x.shape, x.stride(), dtype=index.dtype).copy_(index)
     return x.root, x.places
+
+
+def _strides(func: Any, args: Any, kwargs: Any, traced: list[Rows]) -> Any:
+    """Strides of a result for one input, or None if those of its values at many points say it."""
+    if all(x.values.stride()[1:] == x.stride() for x in traced):
+        return None
+
+    def one(a: Any) -> Any:
+        return torch.empty_strided(a.shape, a.stride(), dtype=a.dtype, device=a.device) if isinstance(a, Rows) else a
+
+    return first(func(*tree_map(one, args), **tree_map(one, kwargs))).stride()
+
+
+def new_strides(x: Tensor) -> tuple[int, ...]:
+    """Strides of what an operation number by number makes of a tensor: mostly its own."""
+    return torch.empty_strided(x.shape, x.stride()).relu().stride()
 
 
 class MeshEvaluator(RowEvaluator):
@@ -331,6 +367,12 @@ class MeshEvaluator(RowEvaluator):
             x.values, x.bounds = torch.from_numpy(values).unflatten(1, x.shape), torch.from_numpy(bounds)
         return x
 
+    def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Rows]) -> Any:
+        """Do an affine operation, if its result at all vertices has room."""
+        one = first(func(*_each(args, lambda x: torch.empty(x.shape, dtype=x.dtype)), **kwargs))
+        self.mesh.room(one.numel(), 0, self.mesh.vertices, self.mesh.vertices)
+        return super().affine(entry, func, args, kwargs, traced)
+
     def relu(self, x: Rows) -> Rows:
         """Split the cells where the units change their signs."""
         self.check_finite("a ReLU", x.values)
@@ -342,7 +384,7 @@ class MeshEvaluator(RowEvaluator):
         split.relu(values, pos)
         if self.report:
             self.report(self.mesh.cells)
-        result = Rows(torch.from_numpy(values).unflatten(1, x.shape), torch.from_numpy(bounds.copy()))
+        result = Rows(torch.from_numpy(values).unflatten(1, x.shape), torch.from_numpy(bounds.copy()), new_strides(x))
         result.origin = _FromRelu()
         return result
 
@@ -363,7 +405,7 @@ class PatternEvaluator(RowEvaluator):
         """Keep the units that the pattern has as positive."""
         self.check_finite("a ReLU", x.values)
         kept = torch.from_numpy(unpack(next(self._left), x.numel()))
-        return Rows(x.values * kept.reshape(x.values.shape), x.bounds)
+        return Rows(x.values * kept.reshape(x.values.shape), x.bounds, new_strides(x))
 
 
 class NotingEvaluator(RowEvaluator):
@@ -379,4 +421,4 @@ class NotingEvaluator(RowEvaluator):
         positive = x.values > 0
         self.patterns.append(pack(positive.flatten(1).numpy()))
         self.units.append(x.numel())
-        return Rows(x.values * positive, x.bounds)
+        return Rows(x.values * positive, x.bounds, new_strides(x))

@@ -10,10 +10,14 @@ from knowlimits._machine import are_small, one_thread
 from knowlimits.adapt import as_modules, each_member
 from knowlimits.networks import Stack
 from knowlimits.piecewise.cells import Cells, Tournament
-from knowlimits.piecewise.exact import Exact, ExactMaps
+from knowlimits.piecewise.exact import Exact
 from knowlimits.piecewise.mesh import Mesh
 from knowlimits.piecewise.plane import Plane
+from knowlimits.piecewise.residues import same_maps
 from knowlimits.piecewise.rows import MeshEvaluator, NotingEvaluator, PatternEvaluator, RowEvaluator, Rows
+
+# Numbers of a layer at all points that are worked on together.
+_NUMBERS = 2**20
 
 
 class PlaneModel:
@@ -103,11 +107,14 @@ class PlaneModel:
         doubts = torch.stack([o.bounds.sum(1) if isinstance(o, Rows) else torch.zeros(3 * cells) for o in outputs]).amax(0)
         return torch.cat(out, 2).transpose(1, 2).numpy(), doubts.reshape(cells, 3).numpy()
 
-    def same_maps(self, patterns: list[np.ndarray], first: np.ndarray, second: np.ndarray) -> list[bool]:
-        """Whether the maps of pairs of cells are the same, in rational arithmetic; `patterns` are those of all cells."""
-        exact = ExactMaps(self.run)
-        maps = {cell: exact([p[cell] for p in patterns]) for cell in set(first.tolist()) | set(second.tolist())}
-        return [maps[a] == maps[b] for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+    def same_maps(self, patterns: list[np.ndarray], first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Whether the maps of pairs of cells are the same, exactly; `patterns` are those of all cells."""
+        return same_maps(self.run, patterns, first, second, at_a_time(patterns))
+
+
+def at_a_time(patterns: list[np.ndarray]) -> int:
+    """Cells whose maps are computed together, by the most units of a refinement."""
+    return max(1, _NUMBERS // (3 * 64 * max((p.shape[1] for p in patterns), default=1)))
 
 
 def _fixed(out: Tensor, cells: int) -> Tensor:
