@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import knowlimits as kl
-from knowlimits.piecewise import rows
+from knowlimits.piecewise import Status, rows
 from tests.architectures import SkipMLP, randomized
 from tests.oracles.cells import affine_map, cells
 
@@ -581,3 +581,41 @@ def test_what_is_asked_for_stays_below_what_is_allowed(monkeypatch):
             assert max(asked, default=0) < 2**power
     assert 15 < power < 29
     assert max(asked) < 2**power
+
+
+def test_the_status_says_what_is_proven():
+    """Proven only where no vertex lies on an edge between computed ones: few units, or parallel ones."""
+    one = nn.Sequential(nn.Linear(2, 1), nn.ReLU(), nn.Linear(1, 2))
+    many = random_network(0)
+    assert kl.partition(one).status is Status.PROVEN
+    assert kl.partition(one).exact is True
+    assert kl.partition(many).status is kl.partition(many, starts=5).status is Status.BOUNDED
+    assert kl.partition(many).exact is False
+    assert "not proven" in str(kl.partition(many).status)
+    assert "not proven" not in str(Status.PROVEN)
+
+
+class Alternating(nn.Module):
+    """The same function each time, of layers that change their turns."""
+
+    def __init__(self, same_shape=True):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Linear(2, 4), nn.Linear(2, 4)
+        # Lines that meet in one point, so that signs have to be decided in integers.
+        for layer in (self.first, self.second):
+            layer.bias.data.zero_()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        if self.calls % 2:
+            a, b = self.first(x).relu(), self.second(x).relu()
+        else:
+            b, a = self.second(x).relu(), self.first(x).relu()
+        return torch.cat([a, b], 1)[:, :2] + (a - b).relu().sum(1, keepdim=True)
+
+
+def test_a_model_that_changes_its_order_is_refused():
+    with pytest.raises(ValueError, match="same operations in the same order"):
+        kl.partition(Alternating())

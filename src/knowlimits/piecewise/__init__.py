@@ -6,6 +6,7 @@ from knowlimits.piecewise.partition import Partition, partition
 from knowlimits.piecewise.plane import Plane
 from knowlimits.piecewise.ray import Rays, blocks, follow
 from knowlimits.piecewise.regions import Regions
+from knowlimits.piecewise.status import Status
 
 __all__ = [
     "Affine",
@@ -19,6 +20,7 @@ __all__ = [
     "Regions",
     "Rewrite",
     "Smooth",
+    "Status",
     "UnsupportedOperation",
     "blocks",
     "breakpoints",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from knowlimits.piecewise.mesh import Mesh, pack, unpack
+from knowlimits.piecewise.status import Status
 
 # Cells whose winners are found out at a time.
 _CHUNK = 20_000
@@ -43,6 +44,7 @@ class Cells:
         units: per refinement the number of units.
         tournaments: the maxima along axes among the refinements.
         resolved: how many vertices had signs that were decided in rational arithmetic.
+        status: how far the signs are proven.
     """
 
     points: np.ndarray
@@ -54,6 +56,7 @@ class Cells:
     units: list[int]
     tournaments: Sequence[Tournament]
     resolved: int
+    status: Status
 
     @classmethod
     def of_mesh(cls, mesh: Mesh, tournaments: Sequence[Tournament]) -> "Cells":
@@ -61,7 +64,7 @@ class Cells:
         units = [units for _, _, units in mesh.history]
         return cls(
             mesh.points, mesh.seams, mesh.parents[:, 0] < 0, mesh.starts, mesh.corners, mesh.patterns(), units, tournaments,
-            mesh.resolved,
+            mesh.resolved, mesh.status,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -149,6 +152,7 @@ def gathered(parts: list[Cells]) -> Cells:
         units=parts[0].units,
         tournaments=parts[0].tournaments,
         resolved=sum(part.resolved for part in parts),
+        status=Status.PROVEN if all(part.status is Status.PROVEN for part in parts) else Status.BOUNDED,
     )
 
 

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_map
 from knowlimits.piecewise.evaluator import Traced, above_dispatch
 from knowlimits.piecewise.mesh import Mesh
 from knowlimits.piecewise.operations import Affine
-from knowlimits.piecewise.parts import Parts, first
+from knowlimits.piecewise.parts import Call, Parts, first
 from knowlimits.piecewise.rows import RowEvaluator, free_of_strides, is_view, looked_at, new_strides
 
 
@@ -137,9 +137,11 @@ class ExactEvaluator(RowEvaluator):
     def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
         """Multiply by the operation's matrices, which it gives for basis vectors, and add its constant part times w."""
         place, self._count = self._count, self._count + 1
-        if place not in self.matrices:
-            self.matrices[place] = _matrices(entry, func, args, kwargs, traced)
-        matrices, constant, (shape, strides) = self.matrices[place]
+        if place in self.matrices:
+            self.matrices[place][0].check(func, args, kwargs)
+        else:
+            self.matrices[place] = Call(func, args, kwargs), _matrices(entry, func, args, kwargs, traced)
+        matrices, constant, (shape, strides) = self.matrices[place][1]
         total: Any = 0
         for x, (matrix, scale) in zip(traced, matrices, strict=True):
             total = total + _divided(matrix.times(self.current(x).numbers.reshape(-1)), scale)

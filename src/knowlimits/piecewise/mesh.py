@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from knowlimits.piecewise import split
+from knowlimits.piecewise.status import Status
 
 #: Most cones or strips of a start: each seam is a bit of a word.
 MOST_STARTS = 64
 #: Bytes that the values of one layer at all vertices may take, with what is needed to make them.
 MOST_BYTES = 4 * 2**30
+# Values of units in floats and in integers are farther apart than this only if they are those of other units.
+_APART = 1e-6
 # Vertices in doubt that are cheaper one by one than what tells structural zeros at all vertices.
 _FEW = 8
 
@@ -109,6 +112,13 @@ class Mesh:
         return a, b, unit, int(self.steps[vertex]) if vertex < len(self.steps) else len(self.history)
 
     @property
+    def status(self) -> Status:
+        """How far the signs are proven: edges between starting vertices are known exactly, as are all on one line."""
+        starting = int((self.parents[:, 0] < 0).sum())
+        on_a_line = len(self.corners) == 2 * self.cells
+        return Status.PROVEN if on_a_line or bool((self.parents[:, :2] < starting).all()) else Status.BOUNDED
+
+    @property
     def cells(self) -> int:
         """Number of cells."""
         return len(self.starts) - 1
@@ -170,6 +180,12 @@ class Mesh:
     def _resolve(self, room: "_Room", vertex: int, exact: Callable[[int], tuple[list[int], np.ndarray]]) -> None:
         self.parents, self.shares = room.parents, room.shares
         true, numbers = exact(vertex)
+        size, bound = np.abs(room.values[vertex]).max(), room.bounds[vertex].sum()
+        if not np.abs(numbers - room.values[vertex]).max() <= _APART * size + 1000 * bound:
+            raise ValueError(
+                "model must do the same operations in the same order whenever it is called. "
+                f"Got one whose units are up to {np.abs(numbers - room.values[vertex]).max():.3g} apart between two calls."
+            )
         self.resolved += 1
         room.und[vertex] = 0
         for masks, wanted in ((room.pos, 1), (room.neg, -1)):

@@ -12,6 +12,7 @@ from knowlimits.piecewise.mesh import MOST_BYTES, MOST_STARTS, Mesh, unpack
 from knowlimits.piecewise.plane import Plane
 from knowlimits.piecewise.regions import Regions
 from knowlimits.piecewise.runner import PlaneModel, at_a_time
+from knowlimits.piecewise.status import Status
 from knowlimits.progress import counter
 
 
@@ -20,12 +21,10 @@ class Partition:
 
     Attributes:
         vertices: homogeneous, ``(V, 3)``: (x, y, 1) a point, (x, y, 0) a direction.
-        exact: whether every sign was decided: by a bound on the rounding error, or else in rational arithmetic.
+        status: how far the signs of units are proven; `print` it for a sentence.
         resolved: how many vertices had signs that needed rational arithmetic.
         complete: whether the whole plane was asked for, not a box.
     """
-
-    exact = True
 
     def __init__(self, model: PlaneModel, cells: Cells, box: tuple[float, float, float, float] | None):
         self._model, self._box = model, box
@@ -34,7 +33,7 @@ class Partition:
         self._patterns, self._units = patterns(cells.steps, cells.units, cells.tournaments)
         self._starts = cells.starts
         self._lengths = np.diff(self._starts)
-        self.complete, self.resolved = box is None, cells.resolved
+        self.complete, self.resolved, self.status = box is None, cells.resolved, cells.status
         used = np.zeros(len(cells.points), dtype=bool)
         used[cells.corners] = True
         self._flat = (np.cumsum(used) - 1)[cells.corners]
@@ -44,6 +43,11 @@ class Partition:
         directions = ~finite
         points[directions] /= np.linalg.norm(points[directions], axis=1, keepdims=True)
         self.vertices = points
+
+    @property
+    def exact(self) -> bool:
+        """Whether all signs are proven, and with them the cells; where they are not, `status` says what is left open."""
+        return self.status is Status.PROVEN
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -241,8 +245,9 @@ def partition(
     max_bytes: int = MOST_BYTES,
     verbose: bool = False,
 ) -> Partition:
-    """Every polytope of a network on a plane, exactly, unbounded ones included.
+    """Every polytope of a network on a plane, unbounded ones included.
 
+    Signs of units are decided beyond bounds on rounding errors or in integers; `Partition.status` says how far that is proven.
     A cell is where every unit has one sign. For an ensemble the cells are those of all members together. `Partition.merged`
     joins those with one affine map.
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_flatten
 
 from knowlimits.piecewise.evaluator import Traced
 from knowlimits.piecewise.operations import Affine
@@ -77,6 +78,36 @@ class Parts:
         if self.entry.reduces is not None or self.entry.contracts or self.entry.combines is not None:
             return max((a.numel() for a in self.args if isinstance(a, Tensor)), default=1)
         return 2
+
+
+class Call:
+    """An operation with its arguments, by which what is kept of it is known again; traced ones count by their shapes."""
+
+    def __init__(self, func: Any, args: list[Any], kwargs: dict[str, Any]):
+        leaves, self._structure = tree_flatten((args, kwargs))
+        self._func = func
+        self._leaves = [tuple(a.shape) if isinstance(a, Traced) else a for a in leaves]
+
+    def check(self, func: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """Raise unless this is the same operation with the same constants.
+
+        Raises:
+            ValueError: if the model does something else this time.
+        """
+        other = Call(func, args, kwargs)
+        same = self._func is other._func and self._structure == other._structure
+        if not same or not all(map(_alike, self._leaves, other._leaves)):
+            raise ValueError(
+                "model must do the same operations in the same order whenever it is called. "
+                f"Got one that does {func.overloadpacket.__name__} where it did {self._func.overloadpacket.__name__} with "
+                "other numbers before."
+            )
+
+
+def _alike(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return a is b or (isinstance(a, Tensor) and isinstance(b, Tensor) and torch.equal(a, b))
+    return a == b
 
 
 def first(result: Any) -> Tensor:

@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from knowlimits.piecewise.evaluator import above_dispatch
 from knowlimits.piecewise.mesh import unpack
 from knowlimits.piecewise.operations import Affine, Maximum
-from knowlimits.piecewise.parts import Parts, first
+from knowlimits.piecewise.parts import Call, Parts, first
 from knowlimits.piecewise.rows import PatternEvaluator, Rows, new_strides
 
 # Primes are below this, and sums have so many terms: a sum of products of residues, of half a prime each, stays below 2**53.
@@ -147,20 +147,20 @@ class _Form:
     """An affine operation as matrices.
 
     Attributes:
-        what: the operation and the shapes of its arguments, by which a form that is kept is known.
+        call: by which the operation is known again.
         matrices: of its arguments.
         constant: its constant part, or None.
         shape, strides: of its result.
     """
 
-    what: Any
+    call: Call
     matrices: list[_Matrix]
     constant: _Dyadic | None
     shape: torch.Size
     strides: tuple[int, ...]
 
     @classmethod
-    def of(cls, what: Any, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> "_Form":
+    def of(cls, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> "_Form":
         """Found out by basis vectors."""
         parts = Parts(entry, func, args, kwargs)
 
@@ -186,7 +186,7 @@ class _Form:
             matrices.append(_Matrix(whole.toarray() if whole.nnz > _DENSE * size * one.numel() else whole))
         constant = parts.constant()
         shift = None if constant is None else _Dyadic(constant.expand(one.shape).numpy())
-        return cls(what, matrices, shift, one.shape, one.stride())
+        return cls(Call(func, args, kwargs), matrices, shift, one.shape, one.stride())
 
 
 def _stacked(blocks: list[csr_array]) -> csr_array:
@@ -215,12 +215,10 @@ class _Formed(PatternEvaluator):
         """Multiply by the operation's matrices."""
         traced = [self.current(x) for x in traced]
         place, self._count = self._count, self._count + 1
-        what = (func, [tuple(x.shape) for x in traced])
         if place == len(self.forms):
-            self.forms.append(_Form.of(what, entry, func, args, kwargs, traced))
+            self.forms.append(_Form.of(entry, func, args, kwargs, traced))
         form = self.forms[place]
-        if form.what != what:
-            raise RuntimeError("model must do the same operations whenever it is called. Got one that does not.")
+        form.call.check(func, args, kwargs)
         values, bounds = self.product(form, traced)
         result = Rows(values.unflatten(1, form.shape), bounds, form.strides)
         extra = len(func._schema.returns) - 1
