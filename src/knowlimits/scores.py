@@ -63,6 +63,8 @@ def mutual_information(probs: Array, *, base: float | None = None) -> Array:
     return _public(_mutual_information, probs, base)
 
 
+# A score must be continuous in the probabilities, also at zeros and ties: only then is its limit along a ray its value at the
+# limiting probabilities, which is what `FarField.score` says. `knowlimits.testing.check_score` checks it.
 SCORES: dict[str, Callable[..., Any]] = {
     "max_prob": max_prob,
     "entropy": entropy,
@@ -211,7 +213,8 @@ def _mutual_information(probs: Tensor) -> Tensor:
     mean = probs.mean(0)
     agree = (probs == probs[0]).all(0)
     mean = torch.where(agree, probs[0], mean)
-    positive = mean > 0
+    # The reciprocal of a smaller number overflows, and so would the gradient.
+    positive = mean >= torch.finfo(mean.dtype).tiny
     u = (probs - mean) / torch.where(positive, mean, 1.0)
     return torch.where(positive, mean * _phi(u), 0.0).sum(-1).mean(0)
 
