@@ -105,9 +105,10 @@ def outputs_of(module: nn.Module, points: Tensor) -> Tensor:
     output = _called(module, points)
     # Another thread may have drawn meanwhile.
     if not torch.equal(drawn, torch.get_rng_state()) and not torch.equal(output, _called(module, points)):
+        first = "call model.eval(), and where they are still drawn, " if module.training else "in eval mode too: "
         raise ValueError(
-            "model must be a function of its inputs. Got one that draws random numbers at each call, in eval mode too: leave "
-            "them out; torch.nn.functional.dropout needs training=self.training, and a program must be exported in eval mode."
+            f"model must be a function of its inputs. Got one that draws random numbers at each call: {first}leave them out; "
+            "torch.nn.functional.dropout needs training=self.training, and a program must be exported in eval mode."
         )
     return logits_of(output, len(points))
 

@@ -20,11 +20,11 @@ from knowlimits.networks import Member, Stack, Trained, Variational, stream
 class BayesByBackprop(StackClassifier):
     """A ReLU classifier with a Gaussian over every weight, one member per weight sample (Blundell et al., 2015).
 
-    The defaults are for tables of a hundred rows and more. A KL term of full weight, ``beta=1``, sums over all weights of the
-    network, and a few hundred rows do not outweigh it: the posterior stays near the prior, and the prediction near the share of
-    each class. The same comes of a prior with most of its mass next to 0 (a small `prior_sigma2`), unless there are very many
-    rows, and of steps too few or too small to take the standard deviations from where they start to the prior's. Give larger
-    tables and smaller networks a larger `beta`.
+    The KL term sums over all weights of the network, the likelihood over the rows. At its full weight, ``beta=1``, a hundred
+    rows do not outweigh it and the network underfits, so that the default is colder. A prior with much of its mass next to 0 (a
+    small `prior_sigma2`), steps that are too few or too small to take the standard deviations to the prior's, and a KL term
+    that is there from the start, take all weights to 0 before there is anything to hold them: the prediction is then near the
+    share of each class, whatever the input.
 
     Args:
         hidden_sizes: width of every hidden layer.
