@@ -1,5 +1,7 @@
 """Train mode, and what else makes a module more than a function of a row: one policy for every function that takes a model."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,12 @@ class Two(nn.Module):
         return (self.last(x), x) if self.training else self.last(x)
 
 
+def hooked():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return nn.utils.spectral_norm(nn.Linear(4, 4))
+
+
 ACTING = {
     "dropout": (lambda: between(nn.Dropout(0.5)), r"Got 1 \(Dropout\).*dropout_members"),
     "alpha dropout": (lambda: between(nn.AlphaDropout(0.5)), r"Got 1 \(AlphaDropout\)"),
@@ -78,6 +86,7 @@ ACTING = {
     "heir": (lambda: between(Heir()), r"Got 1 \(Heir\)"),
     "two outputs": (Two, r"Got Two in train mode"),
     # Each call in train mode changes its weights.
+    "spectral norm as a hook": (lambda: between(hooked()), r"Got 1 \(Linear\)"),
     "spectral norm": (lambda: between(parametrizations.spectral_norm(nn.Linear(4, 4))), r"\(_SpectralNorm\)"),
 }
 
@@ -126,6 +135,24 @@ def test_train_mode_without_effect_is_taken(make, function):
     module = make().train()
     function(module)
     assert module.training
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda m: torch.compile(m, backend="eager"),
+        nn.DataParallel,
+        torch.optim.swa_utils.AveragedModel,
+        torch.fx.symbolic_trace,
+        lambda m: nn.Sequential(parametrizations.weight_norm(m[0]), *m[1:]),
+    ],
+    ids=["compiled", "parallel", "averaged", "traced", "weight norm"],
+)
+def test_wrappers_are_what_they_wrap(wrapped):
+    key = "gradient_magnitude"
+    FUNCTIONS[key](wrapped(between(nn.Tanh())).train())
+    with pytest.raises(ValueError, match=r"\(Dropout\) in train mode"):
+        FUNCTIONS[key](wrapped(between(nn.Dropout(0.5))).train())
 
 
 class Attending(nn.Module):

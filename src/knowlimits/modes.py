@@ -15,6 +15,8 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 # They look at their mode to choose between ways to the same result.
 _SAME_RESULT = (nn.TransformerEncoder, nn.TransformerEncoderLayer)
+# Homes of classes that wrap other modules, which are looked at by themselves.
+_WRAPPERS = ("torch._dynamo.", "torch.jit.")
 
 
 def check_mode(module: nn.Module) -> None:
@@ -44,9 +46,13 @@ def uses_own_statistics(module: nn.Module) -> bool:
 
 def _acts_on_mode(module: nn.Module) -> bool:
     """Whether what a module does hangs on its mode, as far as its code says: it reads `training`, and has something to drop."""
-    if not any("training" in _names(code) for code in _code(type(module))):
+    hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
+    if any("training" in _names(code) for hook in hooks for code in _code_of_hook(hook)):
+        return True
+    home = type(module).__module__
+    if home.startswith(_WRAPPERS) or not any("training" in _names(code) for code in _code(type(module))):
         return False
-    if not type(module).__module__.startswith("torch."):
+    if not home.startswith("torch."):
         return True
     if isinstance(module, _SAME_RESULT) or uses_own_statistics(module):
         return False
@@ -64,6 +70,12 @@ def _code(kind: type) -> Iterator[Any]:
                 yield function.__code__
         if "forward" in vars(one):
             return
+
+
+def _code_of_hook(hook: Any) -> Iterator[Any]:
+    function = hook if inspect.isfunction(hook) else vars(type(hook)).get("__call__")
+    if inspect.isfunction(function):
+        yield function.__code__
 
 
 def _names(code: Any) -> set[str]:
