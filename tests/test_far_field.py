@@ -1,12 +1,14 @@
 """Limits along rays: against extended precision at a radius of 1e50, against forward passes, and on real architectures."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import make_moons
 from sklearn.decomposition import PCA
@@ -412,7 +414,7 @@ def test_outputs_that_are_probabilities():
     [
         ({"origins": [1.0, 2.0]}, r"origins must have shape \(n, features\)"),
         ({"origins": [[1.0, np.nan]]}, "origins must be finite. Got 1 values"),
-        ({"origins": [["a", "b"]]}, "origins must be an array of numbers"),
+        ({"origins": [["a", "b"]]}, "origins must be an array of real numbers"),
         ({"directions": [[1.0, 2.0, 3.0]]}, r"shape of origins, \(1, 2\). Got \(1, 3\)"),
         ({"directions": "feature"}, "'features' or 'random'. Got 'feature'"),
         ({"outputs": "scores"}, "outputs must be 'logits' or 'probabilities'"),
@@ -423,6 +425,134 @@ def test_bad_arguments(changes, message):
     arguments = {"model": nn.Linear(2, 2), "origins": [[1.0, 2.0]], "directions": [[1.0, 0.0]], **changes}
     with pytest.raises((ValueError, TypeError), match=message):
         kl.far_field(arguments.pop("model"), arguments.pop("origins"), arguments.pop("directions"), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("origins", "error", "message"),
+    [
+        (np.zeros((0, 2)), ValueError, r"at least one row and one feature. Got shape \(0, 2\)"),
+        (np.zeros((2, 0)), ValueError, r"at least one row and one feature. Got shape \(2, 0\)"),
+        (np.zeros((1, 2), complex), TypeError, "real numbers. Got complex"),
+        (torch.zeros(1, 2, dtype=torch.complex64), TypeError, "real numbers. Got complex"),
+        (sparse.csr_array((1, 2)), TypeError, "real numbers. Got csr_array"),
+        (np.array([[None, 1.0]]), ValueError, "finite"),
+        (np.array([["a", 1.0]], dtype=object), TypeError, "real numbers"),
+        ([[1.0], [1.0, 2.0]], TypeError, "real numbers"),
+    ],
+)
+@pytest.mark.parametrize("directions", ["features", "random", "as origins"])
+def test_points_that_are_none(origins, error, message, directions):
+    with pytest.raises(error, match=message):
+        kl.far_field(nn.Linear(2, 2), origins, origins if directions == "as origins" else directions)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x[::-1][::-1],
+        lambda x: np.asfortranarray(x),
+        lambda x: x.astype(object),
+        lambda x: x.tolist(),
+        lambda x: torch.tensor(x, requires_grad=True),
+        lambda x: torch.tensor(x).to_sparse(),
+        lambda x: x[:, ::-1][:, ::-1],
+    ],
+)
+def test_points_of_any_make_are_the_same_points(change):
+    net = nn.Linear(2, 2)
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    expected = kl.far_field(net, x, np.ones((5, 2)))
+    np.testing.assert_array_equal(kl.far_field(net, change(x), np.ones((5, 2))).offset, expected.offset)
+
+
+class Clipped(nn.Module):
+    """Keeps its numbers small in the end, so that only a look inside sees what was lost."""
+
+    def __init__(self, scale, last):
+        super().__init__()
+        self.first = nn.Linear(2, 3).double()
+        self.second = nn.Linear(3, 2).double()
+        self.last = last
+        for layer in (self.first, self.second):
+            layer.weight.data *= scale
+
+    def forward(self, x):
+        return self.last(self.second(self.first(x)))
+
+
+@pytest.mark.parametrize(
+    "last", [nn.Identity(), nn.ReLU(), nn.ReLU6(), nn.Sigmoid(), nn.Softmax(1), nn.LayerNorm(2), nn.LeakyReLU()], ids=repr
+)
+@pytest.mark.parametrize("certify", [False, True])
+@pytest.mark.parametrize(("scale", "size"), [(1e200, 1.0), (1e10, 1.7e308)])
+def test_numbers_that_pass_the_largest_float_are_an_error(last, certify, scale, size):
+    torch.manual_seed(0)
+    x = size * np.ones((2, 2))
+    with pytest.raises(OverflowError, match=r"model must keep its numbers below 1.8e\+308. Got larger ones at"):
+        kl.far_field(Clipped(scale, last), x, x, certify=certify)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m, x: kl.far_field(m, x, "features"),
+        lambda m, x: kl.scores.gradient_magnitude(m, x, "entropy"),
+        lambda m, x: kl.partition(m),
+        lambda m, x: kl.horizon(m),
+        lambda m, x: kl.detectors.MaxLogit().fit(m, x),
+        lambda m, x: kl.Guard(m).fit(x),
+        lambda m, x: kl.LastLayerLaplace(m).fit(x, np.arange(60) % 2),
+        lambda m, x: kl.audit(m, x),
+        lambda m, x: kl.assert_far_field(m, x),
+    ],
+)
+def test_weights_that_are_not_finite_are_named(call, value):
+    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+    net[2].weight.data[0, 1] = value
+    with pytest.raises(ValueError, match=r"finite weights. Got 2.weight with 1 of 6 that are not"):
+        call(net, np.random.default_rng(0).normal(size=(60, 2)))
+
+
+def test_infinity_in_a_mask_is_no_weight():
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+            self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+
+        def forward(self, x):
+            return self.layer(x) + self.mask.clamp(min=-1e3)
+
+    kl.far_field(Masked(), np.zeros((1, 2)), "features")
+    masked = Masked()
+    masked.mask[0] = torch.nan
+    with pytest.raises(ValueError, match="mask with values that are not a number"):
+        kl.far_field(masked, np.zeros((1, 2)), "features")
+
+
+@pytest.mark.parametrize("make", [lambda: random_stack(0), lambda: nn.Linear(2, 3)])
+def test_a_far_field_goes_through_pickle(make):
+    far = kl.far_field(make(), np.zeros((3, 2)), np.ones((3, 2)))
+    again = pickle.loads(pickle.dumps(far))
+    np.testing.assert_array_equal(again.probs, far.probs)
+    np.testing.assert_array_equal(again.gradient_magnitude(), far.gradient_magnitude())
+
+
+def test_rows_that_are_as_many_as_members_are_not_mixed_up():
+    class Swapped(nn.Module):
+        """Returns (n, members, classes), as TabM does."""
+
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 8 * 3)
+
+        def forward(self, x):
+            return self.layer(x).reshape(-1, 8, 3)
+
+    for rows in (2, 8):
+        with pytest.raises(ValueError, match=r"rows along n. Got \(\d, 8, 3\) for n = \d"):
+            kl.far_field(Swapped(), np.random.default_rng(0).normal(size=(rows, 2)), np.ones((rows, 2)), batch_size=rows)
 
 
 def test_dropout_members_are_fixed_functions_of_one_module():

@@ -82,10 +82,14 @@ AFFINE = [
     ("add alpha", lambda x: torch.add(V, x, alpha=-3), (4,)),
     ("add two", lambda x: x[:, :2] + x[:, 2:], (4,)),
     ("sub", lambda x: V - x - 1.5, (4,)),
+    ("sub two", lambda x: x[:, :2] - x[:, 2:], (4,)),
     ("rsub", lambda x: 3 - x, (4,)),
     ("neg", lambda x: -x, (4,)),
     ("mul", lambda x: 3 * x * V, (4,)),
     ("div", lambda x: x / V / 3, (4,)),
+    ("negative numbers", lambda x: (x / -3 + -5.0) * -2 - -1.5, (4,)),
+    ("negative factors", lambda x: torch.addmm(B, x, W, beta=-1, alpha=-2), (4,)),
+    ("lerp beyond", lambda x: torch.lerp(x, V, -2.0) + torch.lerp(x, 2 * x, 3.0), (4,)),
     ("mm", lambda x: x @ W, (4,)),
     ("mm second", lambda x: (W.t() @ x.t()).t(), (4,)),
     ("bmm", lambda x: torch.bmm(x, BATCH), (3, 4)),
@@ -242,8 +246,12 @@ def test_every_entry_has_a_case(monkeypatch):
         ("addmm", Affine((1,), factors=(1, 2), contracts=True), "addmm"),  # the bias grows along the ray
         ("leaky_relu", Rewrite(lambda x, slope: torch.relu(x)), "leaky_relu"),
         ("abs", Rewrite(lambda x: x), "abs"),
-        ("sigmoid", operations.Smooth(lambda: ((0, 0), (0, 0.5))), "sigmoid"),
-        ("_softmax", operations.Joint(lambda r, o, *_: (torch.zeros_like(r), o.softmax(1))), "softmax"),
+        ("sigmoid", operations.Smooth(lambda: ((0, 0), (0, 0.5)), lambda: 0.25), "sigmoid"),
+        ("sigmoid", operations.Smooth(lambda: ((0, 0), (0, 1)), lambda: 0.24), "sigmoid"),  # too flat
+        ("hardswish", operations.Smooth(lambda: ((0, 0), (1, 0)), lambda: 1.2), "hardswish"),
+        ("elu", operations.Smooth(operations.TABLE["elu"].asymptotes, lambda *_: 1.2), "selu"),
+        ("sub", Affine((0, 1)), "sub two"),  # its bound would be a difference
+        ("_softmax", operations.Joint(lambda r, o, *_: (torch.zeros_like(r), o.softmax(1)), lambda *_: [1]), "softmax"),
         ("clamp", Maximum("relu"), "clamp"),
     ],
 )
@@ -447,3 +455,56 @@ def test_registering():
         register("relu", Affine())
     with pytest.raises(ValueError, match="'frobnicate'"):
         register("frobnicate", Affine())
+
+
+# Functions that tie the rows of a batch together, or move them.
+MIXING = {
+    "softmax": lambda x: F.softmax(x, 0),
+    "log_softmax": lambda x: F.log_softmax(x, 0),
+    "logsumexp": lambda x: x - torch.logsumexp(x, 0, keepdim=True),
+    "layer norm": lambda x: F.layer_norm(x, x.shape),
+    "group norm": lambda x: F.group_norm(x.T[None], 4)[0].T,
+    "padding": lambda x: F.pad(x, (0, 0, 1, -1)),
+    "reflection": lambda x: F.pad(x.T[None], (1, 1), mode="reflect")[0].T[1:-1],
+    "replication": lambda x: F.pad(x.T[None], (1, 1), mode="replicate")[0].T[1:-1],
+    "average pooling": lambda x: F.avg_pool1d(x.T[None], 3, 1, 1)[0].T,
+    "maximum pooling": lambda x: F.max_pool1d(x.T[None], 3, 1, 1)[0].T,
+    "adaptive pooling": lambda x: F.adaptive_avg_pool1d(x.T[None], len(x))[0].T,
+    "interpolation": lambda x: F.interpolate(x.T[None], size=len(x), mode="linear")[0].T,
+    "convolution": lambda x: F.conv1d(x.T[:, None], torch.ones(1, 1, 3).double(), padding=1)[:, 0].T,
+    "product": lambda x: torch.ones(len(x), len(x)).double().tril() @ x,
+    "mean": lambda x: x - x.mean(0),
+    "amax": lambda x: x - x.amax(0),
+    "flip": lambda x: x.flip(0),
+    "roll": lambda x: x.roll(1, 0),
+    "choice": lambda x: x[torch.arange(len(x)).roll(1)],
+    "sum of neighbours": lambda x: x + x.roll(1, 0),
+}
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_what_mixes_or_moves_the_rows_of_a_batch_is_refused(name):
+    with torch.no_grad(), pytest.raises(UnsupportedOperation, match="different rows"):
+        follow(MIXING[name], *draw_rays((4,)))
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_an_entry_of_a_person_is_held_to_what_it_says(dim, monkeypatch):
+    monkeypatch.setitem(operations.TABLE, "cumsum", Affine())
+    module = lambda x: x.cumsum(dim)  # noqa: E731
+    if dim == 1:
+        check_ray(module, (4,))
+        return
+    with torch.no_grad(), pytest.raises(UnsupportedOperation, match="different rows"):
+        follow(module, *draw_rays((4,)))
+
+
+@pytest.mark.parametrize("name", ["rms_norm", "square", "layer_norm", "matmul", "relu6", "einsum"])
+def test_operations_that_torch_puts_into_other_words_cannot_be_entered(name):
+    with pytest.raises(ValueError, match=f"reach the table. Got '{name}'"):
+        register(name, Affine())
+    assert name not in operations.TABLE
+
+
+def test_every_entry_reaches_the_table():
+    assert [name for name in operations.TABLE if operations._is_composite(name)] == []

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import knowlimits as kl
+from knowlimits.piecewise import rows
 from tests.architectures import SkipMLP, randomized
 from tests.oracles.cells import affine_map, cells
 
@@ -507,3 +508,44 @@ def test_what_has_no_polytopes_is_refused():
     broken.weight.data[0, 0] = torch.nan
     with pytest.raises(ValueError, match=r"finite weights. Got weight"):
         kl.partition(broken)
+
+
+class Recurrent(nn.Module):
+    """Uses every number twice at each of its steps between two ReLUs, where dead units meet dead units."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+        torch.manual_seed(1)
+        self.first = nn.Linear(2, 16).double()
+        # Alike on both sides of the difference, so that it is zero on many cells, and in doubt on the others.
+        self.first.weight.data[8:] = self.first.weight.data[:8]
+        self.first.bias.data[8:] = self.first.bias.data[:8]
+
+    def forward(self, x):
+        h = self.first(x).relu()
+        for _ in range(self.steps):
+            h = h + 0.5 * h
+        return (h[:, :8] * 1.25 - h[:, 8:] * 1.25 + 0 * h[:, :8]).relu()[:, :2]
+
+
+def test_telling_zeros_takes_work_by_the_number_of_operations(monkeypatch):
+    counts = {}
+    for steps in (5, 10, 20, 400):
+        calls = []
+        init = rows._Origin.__init__
+
+        def counting(self, given, versions, compute, init=init, calls=calls):
+            def counted(taint):
+                calls.append(1)
+                return compute(taint)
+
+            init(self, given, versions, counted)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(rows._Origin, "__init__", counting)
+            kl.partition(Recurrent(steps))
+        counts[steps] = len(calls)
+    assert counts[5] > 0
+    assert counts[20] - counts[10] == 2 * (counts[10] - counts[5])
+    assert counts[400] - counts[20] == 38 * (counts[20] - counts[10])

@@ -5,12 +5,14 @@ modules are refused in train mode.
 """
 
 import copy
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from knowlimits._machine import are_small, one_thread, rows_at_a_time
 from knowlimits.exported import with_linear_modules
 from knowlimits.modes import check_mode
 from knowlimits.networks import Stack
@@ -33,17 +35,51 @@ def as_modules(model: Any) -> list[nn.Module]:
         ValueError: for a module in train mode that does something else in eval mode.
     """
     # Copied together, so that members who share parameters share the copies.
-    modules = copy.deepcopy(_flat(model))
-    return [module.double().requires_grad_(False) for module in modules]
+    modules = [module.double().requires_grad_(False) for module in copy.deepcopy(_flat(model))]
+    for module in modules:
+        for name, parameter in module.named_parameters():
+            if bad := int((~parameter.isfinite()).sum()):
+                raise ValueError(f"model must have finite weights. Got {name} with {bad} of {parameter.numel()} that are not.")
+        for name, buffer in module.named_buffers():
+            # Infinity has uses in a buffer, such as a mask.
+            if bool(buffer.isnan().any()):
+                raise ValueError(f"model must have buffers of numbers. Got {name} with values that are not a number.")
+    return modules
 
 
-def member_probabilities(modules: list[nn.Module], points: Tensor, batch_size: int = 4096) -> Tensor:
+def device_of(modules: list[nn.Module]) -> torch.device:
+    """Where the parameters of modules are."""
+    return next((p.device for module in modules for p in module.parameters()), torch.device("cpu"))
+
+
+def member_probabilities(modules: list[nn.Module], points: Tensor) -> Tensor:
     """Probabilities of modules, which return logits, at points ``(n, ...)``: ``(members, n, classes)``."""
-    with torch.no_grad():
+    with torch.no_grad(), one_thread(are_small(modules, points[:1].numel())):
         return torch.cat(
-            [torch.cat([outputs_of(module, part) for module in modules]).softmax(-1) for part in points.split(batch_size)],
-            1,
+            [torch.cat([outputs_of(module, part) for module in modules]).softmax(-1) for part in in_blocks(modules, points)], 1
         )
+
+
+def in_blocks(modules: Sequence[nn.Module], points: Tensor) -> Iterator[Tensor]:
+    """Points ``(n, ...)`` in blocks for forward passes, small enough that tensors of the widest layer stay in the cache."""
+    widest = max((numbers_per_row(module, points[:1].numel()) for module in modules), default=1)
+    return iter(points.split(rows_at_a_time(widest, points.device)))
+
+
+def numbers_per_row(module: nn.Module, numbers: int) -> int:
+    """About how many numbers the largest tensor has that a module makes of an input of so many numbers.
+
+    Weights know how wide a layer is, and a convolution keeps its places at most.
+    """
+    if isinstance(module, Stack):
+        return module.members * max(numbers, *(weight.shape[1] for weight in module.weights))
+    widths = [1]
+    for m in module.modules():
+        if isinstance(m, nn.Linear):
+            widths.append(m.out_features)
+        elif isinstance(m, nn.modules.conv._ConvNd):
+            widths.append(numbers * m.out_channels // m.in_channels)
+    return max(numbers, *widths)
 
 
 def each_member(modules: list[nn.Module], pad: bool = True) -> list[nn.Module]:
@@ -147,13 +183,18 @@ def logits_of(output: Tensor, n: int, probabilities: bool = False) -> Tensor:
     if output.ndim == 2:
         output = output[None]
     if output.ndim != 3 or output.shape[1] != n:
-        raise ValueError(
-            "model must return logits of shape (members, n, classes), (n, classes), (n, 1) or (n,). "
-            f"Got {shape} for n = {n} instead."
-        )
+        raise wrong_shape(shape, n)
     if output.shape[2] > 1:
         return output
     return torch.cat([1 - output, output], 2) if probabilities else nn.functional.pad(output, (1, 0))
+
+
+def wrong_shape(shape: Sequence[int], n: int) -> ValueError:
+    """The error for a module whose outputs for n rows have another shape than they should."""
+    return ValueError(
+        "model must return logits of shape (members, n, classes), (n, classes), (n, 1) or (n,), with the rows along n. "
+        f"Got {tuple(shape)} for n = {n} instead."
+    )
 
 
 _ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "logistic": nn.Sigmoid, "identity": nn.Identity}

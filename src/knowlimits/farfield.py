@@ -7,7 +7,7 @@ any set, the direction is any direction, and smooth activations have their limit
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from knowlimits import scores
-from knowlimits.adapt import as_modules, each_member, logits_of
+from knowlimits._machine import are_small, one_thread, rows_at_a_time
+from knowlimits.adapt import as_modules, device_of, each_member, logits_of, wrong_shape
 from knowlimits.networks import Stack
-from knowlimits.piecewise import Plane, Rays, follow
+from knowlimits.piecewise import Plane, Rays, blocks, follow
 from knowlimits.piecewise.cells import patterns
 from knowlimits.piecewise.mesh import Mesh
 from knowlimits.piecewise.operations import softmax
@@ -49,8 +50,7 @@ class FarField:
     radius: np.ndarray
     certified: np.ndarray | None
     _probabilities: bool = field(repr=False)
-    _limits: Callable[[Tensor, Tensor], Tensor] = field(repr=False)
-    _batches: Callable[[], Iterator[tuple[Tensor, Tensor]]] = field(repr=False)
+    _modules: list[nn.Module] = field(repr=False)
 
     @cached_property
     def probs(self) -> np.ndarray:
@@ -83,11 +83,17 @@ class FarField:
             name: a name in `knowlimits.scores.SCORES`.
             base: base of the logarithm of entropies; nats without it.
         """
-        lengths = [
-            scores.gradient_lengths(lambda x, d=directions: self._limits(x, d), origins, name, base).cpu()
-            for origins, directions in self._batches()
-        ]
+        origins, directions = torch.from_numpy(self.origins), torch.from_numpy(self.directions)
+        lengths = []
+        with one_thread(are_small(self._modules, origins[0].numel())):
+            for x, d, noted in blocks(origins, directions, None, device_of(self._modules)):
+                lengths.append(scores.gradient_lengths(lambda x, d=d, n=noted: self._limits(x, d, n), x, name, base).cpu())
         return torch.cat(lengths).numpy()
+
+    def _limits(self, x: Tensor, d: Tensor, noted: Callable[[int], None]) -> Tensor:
+        parts = [_follow(module, x, d, self._probabilities, False, noted) for module in self._modules]
+        rate, offset = (torch.cat([getattr(part, name) for part in parts]) for name in ("rate", "offset"))
+        return offset if self._probabilities else softmax(rate, offset, -1)[1]
 
 
 def far_field(
@@ -113,7 +119,7 @@ def far_field(
             length 1 per origin.
         outputs: what a module returns: ``"logits"`` or ``"probabilities"``, whose rates and offsets are then its own.
         certify: bound rounding errors and report which rays were decided beyond them; about three times the work.
-        batch_size: rays at a time, which bounds the memory; by default 4,096 for rows of features, 64 for inputs of more axes.
+        batch_size: rays at a time; by default so many that the model's tensors fit into the processor's cache.
         device: torch device to compute on.
         random_state: seed of random directions, as scikit-learn means it.
         verbose: show a progress bar.
@@ -136,21 +142,15 @@ def far_field(
     modules = [module.to(device) for module in as_modules(model)]
     origins, directions = as_rays(origins, directions, random_state)
 
-    size = batch_size or (4096 if origins.ndim == 2 else 64)
-
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        pairs = zip(origins.split(size), directions.split(size), strict=True)
-        return ((x.to(device), d.to(device)) for x, d in pairs)
-
-    def limits(x: Tensor, d: Tensor) -> Tensor:
-        parts = [_follow(module, x, d, outputs == "probabilities", certify=False) for module in modules]
-        rate, offset = (torch.cat([getattr(part, name) for part in parts]) for name in ("rate", "offset"))
-        return offset if outputs == "probabilities" else softmax(rate, offset, -1)[1]
-
+    probabilities = outputs == "probabilities"
     results = []
-    with progress_bar("rays", len(origins), verbose) as advance, torch.no_grad():
-        for x, d in batches():
-            members = [_follow(module, x, d, outputs == "probabilities", certify) for module in modules]
+    with (
+        progress_bar("rays", len(origins), verbose) as advance,
+        torch.no_grad(),
+        one_thread(are_small(modules, origins[0].numel())),
+    ):
+        for x, d, noted in blocks(origins, directions, batch_size, device):
+            members = [_follow(module, x, d, probabilities, certify, noted) for module in modules]
             results.append(_on_cpu(_joined(members, 0)))
             if advance:
                 advance(len(x))
@@ -163,9 +163,8 @@ def far_field(
         whole.offset.numpy(),
         whole.radius.numpy(),
         certified,
-        outputs == "probabilities",
-        limits,
-        batches,
+        probabilities,
+        modules,
     )
 
 
@@ -194,8 +193,8 @@ def _on_cpu(part: _Part) -> _Part:
     return _Part(*(None if t is None else t.cpu() for t in (part.rate, part.offset, part.radius, part.certified)))  # type: ignore[arg-type]
 
 
-def _follow(module: nn.Module, x: Tensor, d: Tensor, probabilities: bool, certify: bool) -> _Part:
-    """Limits of one module."""
+def _follow(module: nn.Module, x: Tensor, d: Tensor, probabilities: bool, certify: bool, noted: Callable[[int], None]) -> _Part:
+    """Limits of one module; `noted` is told how many numbers its largest tensor has."""
     n = len(x)
     if isinstance(module, Stack):
         # Members apart, so that each has a radius of its own.
@@ -203,6 +202,9 @@ def _follow(module: nn.Module, x: Tensor, d: Tensor, probabilities: bool, certif
         rays = follow(module.forward_members, x.expand(shape), d.expand(shape), batch_axes=2, certify=certify)
     else:
         rays = follow(module, x, d, certify=certify)
+        if rays.axes and rays.axes != [1 if rays.rate.ndim == 3 else 0]:
+            raise wrong_shape(rays.rate.shape, n)
+    noted(rays.largest)
     rate, offset = rays.rate, rays.offset
     if probabilities:
         if bool((rate != 0).any()):
@@ -233,7 +235,10 @@ def _leaders_are_clear(rays: Rays, rate: Tensor, n: int) -> Tensor:
 
 def limiting_probabilities(rate: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """Limits of the probabilities of logits that are eventually ``rate * a + offset``, of the same shape; classes are last."""
-    return softmax(torch.from_numpy(rate), torch.from_numpy(offset), -1)[1].numpy()
+    rows = rows_at_a_time(rate[..., :1, :].size)
+    with one_thread():
+        parts = [torch.from_numpy(a).split(rows, -2) for a in (rate, offset)]
+        return torch.cat([softmax(r, o, -1)[1] for r, o in zip(*parts, strict=True)], -2).numpy()
 
 
 def as_points(name: str, value: Any) -> Tensor:
@@ -274,11 +279,24 @@ def as_rays(origins: Any, directions: Any, random_state: Any = None) -> tuple[Te
 
 
 def _finite(name: str, value: Any) -> Tensor:
-    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-    try:
-        tensor = torch.tensor(array, dtype=torch.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be an array of numbers. Got {type(value).__name__} instead: {error}.") from None
+    if isinstance(value, Tensor):
+        value = value.detach().cpu()
+        value = value.to_dense() if value.layout != torch.strided else value
+        complex_ = value.is_complex()
+        tensor = None if complex_ else value.double()
+    else:
+        complex_ = False
+        try:
+            array = np.asarray(value)
+            complex_ = np.iscomplexobj(array)
+            tensor = None if complex_ else torch.from_numpy(np.array(array, dtype=np.float64))
+        except (TypeError, ValueError):
+            tensor = None
+    if tensor is None:
+        kind = "complex numbers" if complex_ else f"{type(value).__name__}, which numpy cannot turn into floats"
+        raise TypeError(f"{name} must be an array of real numbers. Got {kind}.")
+    if not tensor.numel():
+        raise ValueError(f"{name} must have at least one row and one feature. Got shape {tuple(tensor.shape)} instead.")
     if not tensor.isfinite().all():
         raise ValueError(f"{name} must be finite. Got {int((~tensor.isfinite()).sum())} values that are not.")
     return tensor

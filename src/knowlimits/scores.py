@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from knowlimits.adapt import as_modules, outputs_of
+from knowlimits._machine import are_small, one_thread, rows_at_a_time
+from knowlimits.adapt import as_modules, device_of, in_blocks, outputs_of
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 
@@ -91,7 +92,7 @@ def probabilities(logits: Tensor) -> Tensor:
     return logits.double().softmax(-1)
 
 
-def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = None, batch_size: int = 4096) -> np.ndarray:
+def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = None) -> np.ndarray:
     """Euclidean length of the gradient of a score with respect to every input row, ``(n,)``, by automatic differentiation.
 
     A module is evaluated in float64 on a copy, so that it stays as it was.
@@ -101,19 +102,18 @@ def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = No
         X: inputs, ``(n, features)``, or ``(n, ...)`` as the model takes them.
         name: a name in `SCORES`.
         base: base of the logarithm of entropies; nats without it.
-        batch_size: rows per backward pass.
     """
     rows = torch.tensor(np.asarray(X), dtype=torch.float64)
     if rows.ndim < 2 or not rows.isfinite().all():
         raise ValueError(f"X must be finite and of shape (n, features) or more axes. Got shape {tuple(rows.shape)} instead.")
     modules = as_modules(model)
-    device = next((p.device for module in modules for p in module.parameters()), rows.device)
 
     def probs(inputs: Tensor) -> Tensor:
         return probabilities(torch.cat([outputs_of(module, inputs) for module in modules]))
 
-    parts = rows.to(device).split(batch_size)
-    return torch.cat([gradient_lengths(probs, part, name, base).cpu() for part in parts]).numpy()
+    with one_thread(are_small(modules, rows[:1].numel())):
+        parts = in_blocks(modules, rows.to(device_of(modules)))
+        return torch.cat([gradient_lengths(probs, part, name, base).cpu() for part in parts]).numpy()
 
 
 def gradient_lengths(probs: Callable[[Tensor], Tensor], rows: Tensor, name: str, base: float | None) -> Tensor:
@@ -145,14 +145,21 @@ def _public(function: Callable[[Tensor], Tensor], probs: Array, base: float | No
     if base is not None and not (base > 0 and base != 1):
         raise ValueError(f"base must be positive and not 1. Got {base!r} instead.")
     tensor = probs if isinstance(probs, Tensor) else torch.tensor(np.asarray(probs))
-    _check(tensor)
-    value = function(tensor.double())
+    _check_shape(tensor)
+    with one_thread(tensor.device.type == "cpu"):
+        parts = [_computed(function, part) for part in tensor.split(rows_at_a_time(tensor[:, :1].numel(), tensor.device), 1)]
+    value = torch.cat(parts) if len(parts) > 1 else parts[0]
     if base is not None:
         value = value / math.log(base)
     return value if isinstance(probs, Tensor) else value.numpy()  # type: ignore[return-value]
 
 
-def _check(probs: Tensor) -> None:
+def _computed(function: Callable[[Tensor], Tensor], probs: Tensor) -> Tensor:
+    _check_values(probs)
+    return function(probs.double())
+
+
+def _check_shape(probs: Tensor) -> None:
     if probs.ndim != 3:
         hint = " Add a member axis in front, probs[None], for a single network." if probs.ndim == 2 else ""
         raise ValueError(f"probs must have shape (members, n, classes). Got {tuple(probs.shape)} instead.{hint}")
@@ -160,11 +167,22 @@ def _check(probs: Tensor) -> None:
         raise TypeError(f"probs must be floating point. Got {probs.dtype} instead.")
     if probs.shape[0] < 1 or probs.shape[2] < 2:
         raise ValueError(f"probs must have a member and two classes at least. Got shape {tuple(probs.shape)} instead.")
+
+
+def _check_values(probs: Tensor) -> None:
     values = probs.detach()
-    if not bool((values >= 0).all()) or not bool((values <= 1 + 1e-3).all()):
+    if not values.numel():
+        return
+    low, high = values.aminmax()
+    if not (low >= 0 and high <= 1 + 1e-3):
         raise ValueError("probs must be probabilities in [0, 1]. Got values outside, or values that are not numbers.")
-    if values.numel() and float((values.sum(2) - 1).abs().max()) > 1e-3:
+    if float((_sum(values) - 1).abs().max()) > 1e-3:
         raise ValueError("probs must add up to 1 over the classes. Got sums that do not: pass probabilities, not logits.")
+
+
+def _sum(probs: Tensor) -> Tensor:
+    """The sum over the last axis; as a product, which takes a third of the time for few classes."""
+    return probs @ probs.new_ones(probs.shape[-1])
 
 
 def _mean(probs: Tensor) -> Tensor:
@@ -175,7 +193,7 @@ def _mean(probs: Tensor) -> Tensor:
 def _rest(probs: Tensor) -> tuple[Tensor, Tensor]:
     """The index of the largest probability, and the sum of all others, which keeps its accuracy near 0."""
     largest = probs.argmax(-1, keepdim=True)
-    return largest, probs.scatter(-1, largest, 0.0).sum(-1)
+    return largest, _sum(probs.scatter(-1, largest, 0.0))
 
 
 def _max_prob(probs: Tensor) -> Tensor:

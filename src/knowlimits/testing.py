@@ -38,8 +38,11 @@ def check_ray(
         rays: how many.
         seed: of the rays.
 
+    The bounds on errors that `certify` goes by are checked as well, as they hang on what an entry says of itself: inputs are
+    moved by a little, and no result may move by more than its bound. So a steepness that is too small is seen.
+
     Raises:
-        AssertionError: where the two differ.
+        AssertionError: where the two differ, or a bound does not hold.
     """
     module = function.double().requires_grad_(False) if isinstance(function, nn.Module) else function
     origins, directions = draw_rays(shape, rays, seed)
@@ -61,6 +64,33 @@ def check_ray(
                 torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-5)
             else:
                 torch.testing.assert_close(actual / size, expected / size, rtol=1e-11, atol=1e-11)
+
+    _check_bounds(module, shape, rays, 40 if smooth else 2, seed)
+
+
+def _check_bounds(function: Callable[[Tensor], Any], shape: Sequence[int], rays: int, draws: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(draws):
+        origins, directions = draw_rays(shape, rays, int(torch.randint(2**31, (), generator=generator)))
+        # Where smooth functions bend most, and at rest, as only there their steepness counts.
+        origins = 16 * torch.rand(origins.shape, generator=generator, dtype=torch.float64) - 8
+        directions[1::2] = 0
+        shifts = 1e-6 * (2 * torch.randint(2, (2, *origins.shape), generator=generator).double() - 1)
+        # A direction that may be zero or not decides nothing.
+        shifts[0] *= directions != 0
+        with torch.no_grad():
+            end = follow(function, origins, directions, certify=True, errors=(shifts[0].abs(), shifts[1].abs()))
+            moved = follow(function, origins + shifts[1], directions + shifts[0])
+        assert end.certain is not None
+        assert end.errors is not None
+        for name, before, after, bound in (
+            ("rate", end.rate, moved.rate, end.errors[0]),
+            ("offset", end.offset, moved.offset, end.errors[1]),
+        ):
+            assert (bound >= 0).all(), f"the bound on the error of the {name} is negative somewhere"
+            certain = end.certain.reshape(-1, *[1] * (before.ndim - 1))
+            excess = ((after - before).abs() - bound * (1 + 1e-6))[certain.expand(before.shape)]
+            assert not (excess > 0).any(), f"the {name} moves by {float(excess.max()):.1e} more than its bound says"
 
 
 def check_radius(function: Callable[[Tensor], Tensor], shape: Sequence[int], *, rays: int = 12, seed: int = 0) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from knowlimits._machine import are_small, one_blas_thread, one_thread
 from knowlimits.auditing import text
 from knowlimits.auditing.detection import detection
 from knowlimits.auditing.directions import Directions, in_directions
@@ -128,8 +128,11 @@ def audit(
         raise ValueError(f"max_rows must be at least 16. Got {max_rows} instead.")
     subject = read_subject(model, X, y, X_test, y_test, feature_names, continuous, max_rows, random_state)
     rng = np.random.default_rng(random_state)
-    # Threads of BLAS and of torch, both waiting in busy loops, slow each other down on matrices this small.
-    with threadpool_limits(1, "blas"), progress_bar("detectors and remedies", 4, verbose) as advance:
+    with (
+        one_blas_thread(),
+        one_thread(are_small(subject.modules)),
+        progress_bar("detectors and remedies", 4, verbose) as advance,
+    ):
 
         def step(text: str) -> None:
             if advance:
@@ -142,8 +145,8 @@ def audit(
         directions = in_directions(subject, panel, rng)
         step("scores by distance")
         scores = detection(subject, panel, rng)
+        remedies = beside(subject, panel, features, directions, scores)
         step("done")
-    remedies = beside(subject, panel, features, directions, scores)
     return Audit(
         tuple(verdict(subject, features, directions, scores, remedies)),
         features.table,

@@ -12,7 +12,6 @@ from knowlimits.adapt import as_modules, member_probabilities
 from knowlimits.auditing.columns import Continuous, Source
 
 # Rows at a time; intermediate values of so many rows stay in the processor's cache.
-_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Subject:
 
     def probabilities(self, points: np.ndarray) -> np.ndarray:
         """Probabilities of the members at inputs of the network, ``(members, n, classes)``."""
-        return member_probabilities(self.modules, torch.from_numpy(points), _BATCH).numpy()
+        return member_probabilities(self.modules, torch.from_numpy(points)).numpy()
 
     @cached_property
     def known_labels(self) -> np.ndarray:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 import knowlimits
 from knowlimits import plots
+from knowlimits._machine import one_blas_thread, one_thread
 from knowlimits.experiments.clusters import figure_one
 from knowlimits.experiments.departures import Departure, measure_departures
 from knowlimits.experiments.detection import Detection, detection_csv, detection_markdown, measure_detection, remedies
@@ -60,6 +61,9 @@ class Row:
     deviation: dict[str, float]
 
 
+# All networks of the paper are small, those that the published code trains for comparison, too.
+@one_blas_thread()
+@one_thread()
 def reproduce(
     out: str | os.PathLike,
     models: Sequence[str] | None = None,

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from torch import Tensor
 
 from knowlimits import scores
+from knowlimits._machine import are_small, one_thread
 from knowlimits.models.checks import check_integer, check_real
 from knowlimits.networks import Member, Stack, Trained, train
 from knowlimits.progress import progress_bar
@@ -95,7 +96,7 @@ class StackClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         rows = torch.tensor(X, device=self.stack_.weights[0].device)
-        with torch.no_grad():
+        with torch.no_grad(), one_thread(are_small([self.stack_])):
             parts = [self.stack_(chunk).softmax(2) for chunk in self.stack_.chunks(rows)]
         return torch.cat(parts, dim=1).cpu().numpy()
 

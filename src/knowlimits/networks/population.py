@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from knowlimits._machine import is_small, one_thread
 from knowlimits.networks.backprop import Backprop, forward
 from knowlimits.networks.dropout import Dropout
 from knowlimits.networks.loss import ClassWeights, total_loss
@@ -75,7 +76,8 @@ def train(
     inputs[:, :-1] = torch.tensor(X, dtype=torch.float32)
     targets = torch.tensor(y, dtype=torch.int64, device=device)
     results: dict[int, Trained] = {}
-    with torch.no_grad():
+    weights = sum((i + 1) * o for m in members for i, o in itertools.pairwise(m.sizes))
+    with torch.no_grad(), one_thread(is_small(weights)):
         for block in _blocks(members):
             population = _Population([members[m] for m in block], classes, device)
             population.run(inputs, targets, progress)

@@ -12,8 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-# Rows are evaluated in chunks whose largest intermediate tensor has about this many numbers (64 MB in float64).
-_CHUNK_NUMBERS = 2**23
+from knowlimits._machine import rows_at_a_time
 
 
 class Stack(nn.Module):
@@ -84,11 +83,10 @@ class Stack(nn.Module):
         return nn.functional.pad(logits, (1, 0)) if logits.shape[2] == 1 else logits
 
     def chunks(self, x: Float[Tensor, "n d"]) -> Iterator[Float[Tensor, "rows d"]]:
-        """Split the rows of `x` so that no intermediate tensor of `forward` grows beyond tens of megabytes."""
+        """Split the rows of `x` so that every intermediate tensor of `forward` stays in the processor's cache."""
         widest = max(weight.shape[1] for weight in self.weights)
-        rows = max(1, _CHUNK_NUMBERS // (self.members * max(widest, self.n_features)))
         # `split` of no rows gives one empty chunk, so that an empty input has an output too.
-        return iter(x.split(rows))
+        return iter(x.split(rows_at_a_time(self.members * max(widest, self.n_features), x.device)))
 
     def member(self, index: int) -> nn.Sequential:
         """One network alone, as `torch.nn.Sequential` of linear layers and ReLUs (one output stays one output)."""

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from knowlimits._machine import one_blas_thread, one_thread
 from knowlimits.ood.growth import Growth
 from knowlimits.ood.view import Ahead, Seen, View
 
@@ -34,7 +35,8 @@ class Detector:
             ValueError: if labels are needed and not given, or do not fit.
         """
         view = View(model, self.layer, self._looks_at_features)
-        return self._fit_seen(view, view.at(X), y)
+        with one_blas_thread(), one_thread():
+            return self._fit_seen(view, view.at(X), y)
 
     def score(self, X: Any) -> np.ndarray:
         """How unfamiliar inputs are, ``(n,)``; larger means less familiar."""

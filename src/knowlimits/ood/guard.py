@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import train_test_split
 
+from knowlimits._machine import one_blas_thread, one_thread
 from knowlimits.adapt import as_modules, member_probabilities
 from knowlimits.farfield import as_points, as_rays
 
@@ -79,6 +80,8 @@ class Guard(ClassifierMixin, BaseEstimator):
         self.tolerance = tolerance
         self.random_state = random_state
 
+    @one_blas_thread()
+    @one_thread()
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn where the data lie; the model stays as it is.
 

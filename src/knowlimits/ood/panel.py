@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from knowlimits import scores
+from knowlimits._machine import one_blas_thread
 from knowlimits.adapt import as_modules, each_member
 from knowlimits.farfield import limiting_probabilities
 from knowlimits.ood.base import Detector
@@ -51,6 +52,7 @@ class Panel:
     def __init__(self, layer: str | None = None, inputs: bool = True):
         self.layer, self.inputs = layer, inputs
 
+    @one_blas_thread()
     def fit(self, model: Any, X: Any, y: Any) -> Self:
         """Learn what is familiar.
 
@@ -85,6 +87,7 @@ class Panel:
         self.guard = Guard(model, random_state=0).fit(X)
         return self
 
+    @one_blas_thread()
     def at(self, X: np.ndarray) -> dict[str, np.ndarray]:
         """All scores at points ``(n, features)``, each ``(n,)``."""
         seen = self._view.at(X)
@@ -94,6 +97,7 @@ class Panel:
         found |= {name: detector.score(X) for name, detector in self._inputs.items()}
         return found | _entropies(self._probabilities(X, seen))
 
+    @one_blas_thread()
     def along(self, origins: np.ndarray, directions: np.ndarray) -> dict[str, Growth]:
         """How all scores grow along rays x0 + a d, exactly."""
         ahead = self._view.along(origins, directions)

@@ -7,12 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from knowlimits.adapt import as_modules, outputs_of
+from knowlimits._machine import are_small, one_thread
+from knowlimits.adapt import as_modules, in_blocks, outputs_of
 from knowlimits.farfield import as_points, as_rays
 from knowlimits.networks import Stack
-from knowlimits.piecewise import follow
-
-_BATCH = 4096
+from knowlimits.piecewise import blocks, follow
 
 
 @dataclass(frozen=True)
@@ -56,22 +55,23 @@ class View:
     """
 
     def __init__(self, model: Any, layer: str | None = None, features: bool = True):
-        modules = as_modules(model)
-        self._taps = [_StackTap(m) if isinstance(m, Stack) else _Tap(m, layer, features) for m in modules]
+        self._modules = as_modules(model)
+        self._taps = [_StackTap(m) if isinstance(m, Stack) else _Tap(m, layer, features) for m in self._modules]
 
     def at(self, X: Any) -> Seen:
         """What the model says at points ``(n, ...)``."""
         points = as_points("X", X)
-        with torch.no_grad():
-            return _joined([[_Parts.of(tap(part), tap) for tap in self._taps] for part in points.split(_BATCH)])
+        with torch.no_grad(), one_thread(are_small(self._modules, points[0].numel())):
+            return _joined([[_Parts.of(tap(part), tap) for tap in self._taps] for part in in_blocks(self._modules, points)])
 
     def along(self, origins: Any, directions: Any, random_state: Any = None) -> Ahead:
         """What the model says along rays; `directions` as `knowlimits.far_field` has them."""
         starts, steps = as_rays(origins, directions, random_state)
         rates, offsets = [], []
-        with torch.no_grad():
-            for x, d in zip(starts.split(_BATCH), steps.split(_BATCH), strict=True):
+        with torch.no_grad(), one_thread(are_small(self._modules, starts[0].numel())):
+            for x, d, noted in blocks(starts, steps, None):
                 ends = [(tap, follow(tap, x, d)) for tap in self._taps]
+                noted(max(end.largest for _, end in ends))
                 rates.append([_Parts.of(end.rate, tap) for tap, end in ends])
                 offsets.append([_Parts.of(end.offset, tap) for tap, end in ends])
         return Ahead(_joined(rates), _joined(offsets))

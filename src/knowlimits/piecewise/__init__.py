@@ -4,7 +4,7 @@ from knowlimits.piecewise.line import Breakpoints, breakpoints
 from knowlimits.piecewise.operations import Affine, Joint, Maximum, Move, Rewrite, Smooth, UnsupportedOperation, register
 from knowlimits.piecewise.partition import Partition, partition
 from knowlimits.piecewise.plane import Plane
-from knowlimits.piecewise.ray import Rays, follow
+from knowlimits.piecewise.ray import Rays, blocks, follow
 from knowlimits.piecewise.regions import Regions
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Rewrite",
     "Smooth",
     "UnsupportedOperation",
+    "blocks",
     "breakpoints",
     "follow",
     "partition",

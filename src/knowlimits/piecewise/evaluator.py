@@ -139,6 +139,8 @@ class Evaluator(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self._where: list[tuple[str, nn.Module]] = []
+        # Numbers in the largest tensor that was met.
+        self.largest = 0
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -226,7 +228,9 @@ class Evaluator(TorchDispatchMode):
         with above_dispatch():
             if _is_in_place(name):
                 return self.write(args[0], result if result is not None else args[1] if len(args) > 1 else 0.0)
-            return self._do(entry, func, name, args, kwargs, traced)
+            result = self._do(entry, func, name, args, kwargs, traced)
+        self.largest = max(self.largest, *(r.numel() for r in _traced_among([result])), 0)
+        return result
 
     def _positional(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """Arguments given by name moved to their positions."""
@@ -274,6 +278,19 @@ class Evaluator(TorchDispatchMode):
             raise self.refuse(name, "comparison")
         if name == "native_batch_norm" and args[5]:
             raise self.refuse(name, "training")
+
+    def check_finite(self, what: str, *values: Tensor) -> None:
+        """Raise where numbers that enter an operation, or leave the model, have passed the largest float."""
+        if not all(bool(v.isfinite().all()) for v in values):
+            raise self.overflow(what)
+
+    def overflow(self, what: str) -> OverflowError:
+        """The error for numbers that have passed the largest float."""
+        where = f" in {self._where[-1][0]}" if self._where else ""
+        return OverflowError(
+            f"model must keep its numbers below {torch.finfo(torch.float64).max:.1e}. "
+            f"Got larger ones at {what}{where}: scale its weights, or the inputs."
+        )
 
     def refuse(self, name: str, kind: str) -> UnsupportedOperation:
         """The error for an operation, of one of the kinds of hints."""

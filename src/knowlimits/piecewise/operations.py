@@ -13,6 +13,7 @@ To add one, register its kind under its ATen name and give `tests/test_operation
 here, or that is discontinuous, has no far field that could be computed, and raises `UnsupportedOperation`.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,14 +39,18 @@ class Affine:
     Attributes:
         values: positions of the arguments that the result is linear in; constants among them are the constant part.
         factors: positions of two arguments that multiply each other, of which one may hang on the input.
-        contracts: whether numbers within a ray are combined, so that the result has as many axes but other lengths.
+        contracts: whether the factors are multiplied as matrices.
+        combines: from the arguments to the axes along which numbers are combined, for a result with as many axes, maybe of
+            other lengths; None for an operation that does the same to each number.
         reduces: position of the argument that says over which axes is summed, for a reduction.
-        bound: function for bounds of rounding errors in place of the operation itself, where that one subtracts.
+        bound: function for bounds of rounding errors in place of the operation itself, where that one subtracts. It takes the
+            arguments' sizes.
     """
 
     values: tuple[int, ...] = (0,)
     factors: tuple[int, int] | None = None
     contracts: bool = False
+    combines: Callable[..., Sequence[int]] | None = None
     reduces: int | None = None
     bound: Callable[..., Tensor] | None = None
 
@@ -70,9 +75,14 @@ class Smooth:
 
     Attributes:
         asymptotes: from the operation's further arguments to ``(slope, intercept)`` towards minus and plus infinity.
+        steepness: from the same arguments to the largest size of the function's derivative, or more. What `certify` says hangs
+            on it; `knowlimits.testing.check_ray` samples it.
+        steps: from the same arguments to the places at which torch's implementation jumps, and how high.
     """
 
     asymptotes: Callable[..., tuple[tuple[float, float], tuple[float, float]]]
+    steepness: Callable[..., float]
+    steps: Callable[..., Sequence[tuple[float, float]]] = lambda *_, **__: ()
 
 
 @dataclass(frozen=True)
@@ -81,9 +91,11 @@ class Joint:
 
     Attributes:
         rule: from rate, offset and the operation's further arguments to the rate and offset of its asymptote.
+        combines: from the operation's arguments to the axes along which numbers are combined.
     """
 
     rule: Callable[..., tuple[Tensor, Tensor]]
+    combines: Callable[..., Sequence[int]]
 
 
 Entry = Move | Affine | Maximum | Rewrite | Smooth | Joint
@@ -94,20 +106,48 @@ def register(names: str, entry: Entry) -> None:
     """Enter operations, by their ATen names separated by blanks, into the table.
 
     Raises:
-        ValueError: if a name is no ATen operation or is in the table already.
+        ValueError: if a name is no ATen operation, is one in whose place torch calls others before anybody sees it, or is in
+            the table already.
     """
     for name in names.split():
         if not hasattr(torch.ops.aten, name):
             raise ValueError(f"names must be ATen operations. Got {name!r}, which torch {torch.__version__} does not have.")
         if name in TABLE:
             raise ValueError(f"names must be new in the table. Got {name!r}, which it has as {TABLE[name]}.")
+        if _is_composite(name):
+            raise ValueError(
+                f"names must be operations that reach the table. Got {name!r}, in whose place torch calls others before "
+                "anybody sees it: enter those, which the error for a model names."
+            )
         TABLE[name] = entry
+
+
+def _is_composite(name: str) -> bool:
+    """Whether torch puts every form of an operation into words of others before anybody sees it."""
+    packet = getattr(torch.ops.aten, name)
+    forms = []
+    for overload in packet.overloads():
+        form = getattr(packet, overload)
+        # Forms that write into a given result, and those of TorchScript alone, are none that a model calls.
+        if not any(a.is_out for a in form._schema.arguments):
+            with contextlib.suppress(RuntimeError):
+                forms.append(torch._C._dispatch_has_kernel_for_dispatch_key(form.name(), "CompositeImplicitAutograd"))
+    return bool(forms) and all(forms)
+
+
+def _last(axes: int) -> Callable[..., Sequence[int]]:
+    return lambda *_, **__: range(-axes, 0)
 
 
 def _dims(dim: int | Sequence[int] | None, ndim: int) -> list[int]:
     if dim is None or (isinstance(dim, Sequence) and not dim):
         return list(range(ndim))
     return [d % ndim for d in ([dim] if isinstance(dim, int) else dim)]
+
+
+def _padded(widths: Sequence[int]) -> list[int]:
+    """Axes that a padding changes, from its widths, of which the first two are the last axis's."""
+    return [-1 - k for k in range(len(widths) // 2) if widths[2 * k] or widths[2 * k + 1]]
 
 
 # --- numbers that move -------------------------------------------------------------------------------------------------
@@ -120,27 +160,28 @@ register("detach alias diagonal unfold lift_fresh pixel_shuffle pixel_unshuffle"
 
 
 def _add_bounds(a: Any, b: Any, alpha: float = 1) -> Tensor:
-    return torch.add(a, b, alpha=abs(alpha))
+    return torch.add(a, b, alpha=alpha)
 
 
 register("add", Affine((0, 1), bound=_add_bounds))
 register("sub rsub", Affine((0, 1), bound=_add_bounds))
 register("neg", Affine(bound=lambda a: a))
 register("mul", Affine((), factors=(0, 1)))
-register("div", Affine())
+register("div", Affine(bound=lambda a, b, **_: a / abs(b)))
 register("mm bmm mv dot", Affine((), factors=(0, 1), contracts=True))
 register("addmm baddbmm addmv", Affine((0,), factors=(1, 2), contracts=True))
-register("convolution", Affine((0, 2), contracts=True))
+register("convolution", Affine((0, 2), combines=lambda x, *_: range(1, x.ndim)))
 register("native_batch_norm _native_batch_norm_legit_no_training", Affine((0, 2, 3)))
 register("sum mean", Affine(reduces=1))
-register("avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d", Affine(contracts=True))
-register("upsample_nearest1d upsample_nearest2d upsample_nearest3d", Affine(contracts=True))
-register("upsample_linear1d upsample_bilinear2d upsample_trilinear3d", Affine(contracts=True))
-register("constant_pad_nd", Affine((0, 2), contracts=True))
-register("reflection_pad1d reflection_pad2d reflection_pad3d", Affine(contracts=True))
-register("replication_pad1d replication_pad2d replication_pad3d", Affine(contracts=True))
+register("avg_pool2d _adaptive_avg_pool2d upsample_nearest2d upsample_bilinear2d", Affine(combines=_last(2)))
+register("avg_pool3d _adaptive_avg_pool3d upsample_nearest3d upsample_trilinear3d", Affine(combines=_last(3)))
+register("upsample_nearest1d upsample_linear1d", Affine(combines=_last(1)))
+register("constant_pad_nd", Affine((0, 2), combines=lambda x, widths, *_: _padded(widths)))
+register("reflection_pad1d replication_pad1d", Affine(combines=_last(1)))
+register("reflection_pad2d replication_pad2d", Affine(combines=_last(2)))
+register("reflection_pad3d replication_pad3d", Affine(combines=_last(3)))
 register("masked_fill", Affine((0, 2)))
-register("lerp", Affine((0, 1)))
+register("lerp", Affine((0, 1), bound=lambda a, b, weight: a + abs(weight) * (a + b)))
 register("where", Affine((1, 2)))
 
 # --- maxima of affine candidates ---------------------------------------------------------------------------------------
@@ -271,15 +312,37 @@ register("adaptive_max_pool3d", Rewrite(_adaptive_max_pool(3)))
 
 # --- straight asymptotes -----------------------------------------------------------------------------------------------
 
-register("sigmoid", Smooth(lambda: ((0, 0), (0, 1))))
-register("tanh erf", Smooth(lambda: ((0, -1), (0, 1))))
-register("atan", Smooth(lambda: ((0, -math.pi / 2), (0, math.pi / 2))))
-register("gelu", Smooth(lambda approximate="none": ((0, 0), (1, 0))))
-register("silu mish hardswish", Smooth(lambda: ((0, 0), (1, 0))))
-register("softplus", Smooth(lambda beta=1, threshold=20: ((0, 0), (1, 0))))
-register("log_sigmoid_forward", Smooth(lambda: ((1, 0), (0, 0))))
-register("celu", Smooth(lambda alpha=1: ((0, -alpha), (1, 0))))
-register("elu", Smooth(lambda alpha=1, scale=1, input_scale=1: ((0, -alpha * scale), (scale, 0))))
+
+def _steepest(slope: float) -> Callable[..., float]:
+    return lambda *_, **__: slope
+
+
+register("sigmoid", Smooth(lambda: ((0, 0), (0, 1)), _steepest(1 / 4)))
+register("tanh", Smooth(lambda: ((0, -1), (0, 1)), _steepest(1)))
+register("erf", Smooth(lambda: ((0, -1), (0, 1)), _steepest(2 / math.sqrt(math.pi))))
+register("atan", Smooth(lambda: ((0, -math.pi / 2), (0, math.pi / 2)), _steepest(1)))
+register("gelu", Smooth(lambda approximate="none": ((0, 0), (1, 0)), _steepest(1.13)))
+register("silu", Smooth(lambda: ((0, 0), (1, 0)), _steepest(1.1)))
+register("mish", Smooth(lambda: ((0, 0), (1, 0)), _steepest(1.09)))
+register("hardswish", Smooth(lambda: ((0, 0), (1, 0)), _steepest(1.5)))
+# Torch has x itself for softplus beyond a threshold.
+register(
+    "softplus",
+    Smooth(
+        lambda beta=1, threshold=20: ((0, 0), (1, 0)),
+        _steepest(1),
+        steps=lambda beta=1, threshold=20: [(threshold / beta, math.log1p(math.exp(-threshold)) / beta)],
+    ),
+)
+register("log_sigmoid_forward", Smooth(lambda: ((1, 0), (0, 0)), _steepest(1)))
+register("celu", Smooth(lambda alpha=1: ((0, -alpha), (1, 0)), _steepest(1)))
+register(
+    "elu",
+    Smooth(
+        lambda alpha=1, scale=1, input_scale=1: ((0, -alpha * scale), (scale, 0)),
+        lambda alpha=1, scale=1, input_scale=1: max(abs(scale), abs(alpha * scale * input_scale)),
+    ),
+)
 
 # --- limits of several numbers -----------------------------------------------------------------------------------------
 
@@ -338,8 +401,11 @@ def _group_norm(
     return torch.zeros_like(rate), value if bias is None else value + bias.reshape(shape)
 
 
-register("_softmax", Joint(softmax))
-register("_log_softmax", Joint(log_softmax))
-register("logsumexp", Joint(_logsumexp))
-register("native_layer_norm", Joint(_layer_norm))
-register("native_group_norm", Joint(_group_norm))
+register("_softmax", Joint(softmax, lambda x, dim, *_: [dim]))
+register("_log_softmax", Joint(log_softmax, lambda x, dim, *_: [dim]))
+register("logsumexp", Joint(_logsumexp, lambda x, dim, *_: _dims(dim, x.ndim)))
+register("native_layer_norm", Joint(_layer_norm, lambda x, shape, *_: range(-len(shape), 0)))
+register("native_group_norm", Joint(_group_norm, lambda x, *_: range(1, x.ndim)))
+
+#: What the table has of its own; what people enter is held to what they say of it whenever it is met.
+OWN = frozenset(TABLE)

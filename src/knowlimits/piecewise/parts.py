@@ -44,24 +44,39 @@ class Parts:
             return None
         return first(self.func(*[torch.zeros_like(a.like) if isinstance(a, Traced) else a for a in self.args], **self.kwargs))
 
-    def absolute(self, pick: Callable[[Any], Any]) -> tuple[Callable[..., Any], list[Any]]:
-        """The linear part with all coefficients made positive: a function and its arguments."""
+    def of_sizes(self, values: list[Any]) -> Tensor:
+        """The operation with all coefficients made positive, of the sizes of arguments: what bounds of errors are made of.
 
-        def positive(a: Any) -> Any:
-            if isinstance(a, Tensor) and not isinstance(a, Traced) and a.is_floating_point():
-                return a.abs()
-            return abs(a) if isinstance(a, float | int) and not isinstance(a, bool) and self.entry.factors else a
+        Args:
+            values: the operation's arguments, with tensors in place of those that are traced.
+        """
+        places = {*self.entry.values, *(self.entry.factors or ())}
 
-        return self.entry.bound or self.func, [positive(a) for a in self.without_constants(pick)]
+        def size(position: int, a: Any) -> Any:
+            if isinstance(a, Tensor):
+                return a.abs() if a.is_floating_point() or position in places else a
+            # Of numbers only those that take part: others are lengths of windows, or axes.
+            return abs(a) if position in places and isinstance(a, int | float) and not isinstance(a, bool) else a
 
-    def steepness(self) -> tuple[float, int]:
-        """The largest sum of sizes of coefficients of a result, and how many numbers a result adds up at most."""
-        function, ones = self.absolute(lambda x: torch.ones_like(x.like))
-        sums = first(function(*ones, **self.kwargs))
-        terms = max((a.numel() for a in self.args if isinstance(a, Tensor)), default=1) if self.entry.contracts else 2
-        if self.entry.reduces is not None:
-            terms = self.args[0].numel()
-        return float(sums.abs().max()) if sums.numel() else 0.0, terms
+        sizes = [size(position, a) for position, a in enumerate(values)]
+        kwargs = {k: abs(v) if k in ("alpha", "beta") else v for k, v in self.kwargs.items()}
+        if self.entry.bound is not None:
+            return self.entry.bound(*sizes, **kwargs)
+        if "batch_norm" in self.func.overloadpacket.__name__:
+            # The running mean enters with a minus.
+            sizes[3] = -sizes[3]
+        return first(self.func(*sizes, **kwargs))
+
+    def steepness(self) -> float:
+        """The largest sum of sizes of coefficients of a result."""
+        sums = self.of_sizes(self.without_constants(lambda x: torch.ones_like(x.like)))
+        return float(sums.abs().max()) if sums.numel() else 0.0
+
+    def terms(self) -> int:
+        """How many numbers a result adds up at most."""
+        if self.entry.reduces is not None or self.entry.contracts or self.entry.combines is not None:
+            return max((a.numel() for a in self.args if isinstance(a, Tensor)), default=1)
+        return 2
 
 
 def first(result: Any) -> Tensor:

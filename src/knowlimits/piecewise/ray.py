@@ -5,21 +5,20 @@ evaluator, which sees every ATen operation that meets one, looks up in the table
 on both, its constant part on the offset alone; a maximum is lexicographic; a smooth function becomes its asymptote.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
+from knowlimits._machine import rows_at_a_time
 from knowlimits.piecewise import owners as owned
+from knowlimits.piecewise.bounds import EPS, MOST_TERMS, SMOOTH
 from knowlimits.piecewise.evaluator import Evaluator, Traced
-from knowlimits.piecewise.operations import Affine, Joint, Maximum, Smooth
+from knowlimits.piecewise.operations import OWN, Affine, Joint, Maximum, Smooth
 from knowlimits.piecewise.parts import Parts, first
-
-# A rounding error of the sum of n terms is at most n + 2 of these times the sum of their sizes.
-_EPS = torch.finfo(torch.float64).eps
 
 
 class Ray(Traced):
@@ -62,6 +61,8 @@ class Rays:
         radius: largest `a` at which a unit changes, by label; 0 where none does, nan where a smooth function still moves.
         certain: whether every decision lay beyond the bound on its rounding error, by label; None unless asked for.
         errors: bounds on the rounding errors of rate and offset, or None.
+        largest: how many numbers the largest tensor had on the way.
+        axes: along which of the output's axes the ray changes; none where there is one ray, or where it makes no difference.
     """
 
     rate: Tensor
@@ -69,10 +70,45 @@ class Rays:
     radius: Tensor
     certain: Tensor | None
     errors: tuple[Tensor, Tensor] | None
+    largest: int
+    axes: list[int]
+
+
+def blocks(
+    origins: Tensor, directions: Tensor, rows: int | None, device: Any = "cpu"
+) -> Iterator[tuple[Tensor, Tensor, Callable[[int], None]]]:
+    """Rays in blocks on a device, each with a function to tell how many numbers the model's largest tensor had on it.
+
+    Args:
+        origins, directions: of the rays, ``(n, ...)``.
+        rows: how many make a block; without it as many as keep the largest tensor in the cache, learnt from the blocks before.
+    """
+    begin, most = 0, 1
+    while begin < len(origins):
+        # Nothing is known at first.
+        size = rows or rows_at_a_time(most if begin else _FIRST * origins[0].numel(), device)
+        part = slice(begin, begin + size)
+        begin += size
+        x, d = origins[part].to(device), directions[part].to(device)
+
+        def noted(largest: int, rows: int = len(x)) -> None:
+            nonlocal most
+            most = max(most, -(-largest // rows))
+
+        yield x, d, noted
+
+
+# How many times as many numbers as an input the largest tensor is thought to have before one was seen.
+_FIRST = 1024
 
 
 def follow(
-    module: Callable[[Tensor], Any], origins: Tensor, directions: Tensor, batch_axes: int = 1, certify: bool = False
+    module: Callable[[Tensor], Any],
+    origins: Tensor,
+    directions: Tensor,
+    batch_axes: int = 1,
+    certify: bool = False,
+    errors: tuple[Tensor, Tensor] | None = None,
 ) -> Rays:
     """Push rays through a module.
 
@@ -82,14 +118,17 @@ def follow(
         directions: of the same shape.
         batch_axes: number of axes that count rays.
         certify: bound the rounding errors and say which rays were decided beyond them.
+        errors: bounds on errors that directions and origins come with, of their shape; without them these are exact.
 
     Raises:
         UnsupportedOperation: for an operation that has no entry in the table, or not with these arguments.
+        OverflowError: where numbers pass the largest float.
     """
     rows = origins.shape[:batch_axes]
     ones = (1,) * (origins.ndim - batch_axes)
     labels = torch.arange(rows.numel(), device=origins.device).reshape(*rows, *ones).expand(origins.shape)
-    errors = (torch.zeros_like(origins), torch.zeros_like(origins)) if certify else None
+    if certify and errors is None:
+        errors = torch.zeros_like(origins), torch.zeros_like(origins)
     evaluator = _RayEvaluator(rows.numel(), origins)
     # A clone: a model may work in place on its input.
     traced = Ray(directions.clone(), origins.clone(), labels, errors)
@@ -97,8 +136,11 @@ def follow(
     if not isinstance(out, Ray):
         # The output does not hang on the input at all.
         out = Ray(torch.zeros_like(out), out, labels, errors)
+    evaluator.check_finite("the output", out.rate, out.offset)
+    if not torch.equal(placed := owned.core(out.owners).reshape(-1), torch.arange(len(placed), device=placed.device)):
+        raise evaluator.refuse("the output", "mixed")
     certain = ~evaluator.undecided if certify else None
-    return Rays(out.rate, out.offset, evaluator.radius, certain, out.errors)
+    return Rays(out.rate, out.offset, evaluator.radius, certain, out.errors, evaluator.largest, owned.varying_axes(out.owners))
 
 
 class _RayEvaluator(Evaluator):
@@ -166,9 +208,11 @@ class _RayEvaluator(Evaluator):
         beta = {"beta": 0} if entry.factors and 0 in entry.values and not isinstance(args[0], Ray) else {}
         rate = func(*parts.without_constants(lambda t: t.rate), **{**kwargs, **beta})
         owners = self._owners(entry, args, traced, parts.factors, first(offset).shape)
+        if func.overloadpacket.__name__ not in OWN:
+            _check_rays_apart(lambda pick: first(func(*parts.without_constants(pick), **{**kwargs, **beta})), traced, owners)
         errors = (None, None)
         if traced[0].errors:
-            errors = self._bounds(entry, func, args, kwargs, parts.without_constants)
+            errors = self._bounds(parts)
         if isinstance(offset, tuple):
             return Ray(rate[0], offset[0], owners, _pair(errors)), *offset[1:]
         return Ray(rate, offset, owners, _pair(errors))
@@ -178,6 +222,9 @@ class _RayEvaluator(Evaluator):
             dims = args[entry.reduces] if len(args) > entry.reduces else None
             keepdim = len(args) > entry.reduces + 1 and bool(args[entry.reduces + 1])
             return _reduced(traced[0].owners, dims, keepdim)
+        if entry.combines is not None:
+            owned.check_together(traced[0].owners, entry.combines(*args))
+            return owned.resized(traced[0].owners, shape)
         if not entry.contracts:
             return owned.broadcast([t.owners for t in traced], shape)
         source = args[factors[0]] if factors else traced[0]
@@ -192,38 +239,16 @@ class _RayEvaluator(Evaluator):
             return owned.broadcast([source.owners], shape)
         return owned.resized(source.owners, shape)
 
-    def _bounds(
-        self,
-        entry: Affine,
-        func: Any,
-        args: list[Any],
-        kwargs: dict[str, Any],
-        without_constants: Callable[[Callable[[Ray], Tensor]], list[Any]],
-    ) -> tuple[Tensor, Tensor]:
+    def _bounds(self, parts: Parts) -> tuple[Tensor, Tensor]:
         """Bounds on the rounding errors of rate and offset: those carried over, and those made here."""
-
-        def absolute(a: Any) -> Any:
-            if isinstance(a, Tensor) and a.is_floating_point():
-                return a.abs()
-            return abs(a) if isinstance(a, float | int) and not isinstance(a, bool) and entry.factors else a
-
-        function = entry.bound or func
-        if "batch_norm" in func.overloadpacket.__name__:
-            # The running mean enters with a minus.
-            def function(x: Tensor, weight: Any, bias: Any, mean: Tensor, *rest: Any) -> Tensor:
-                return func(x, weight, bias, -mean, *rest)[0]
-
-        terms = max(a.numel() for a in tree_leaves(args) if isinstance(a, Tensor)) if entry.contracts else 2
-        share = (min(terms, _MOST_TERMS) + 2) * _EPS
+        share = (min(parts.terms(), MOST_TERMS) + 2) * EPS
 
         def bound(carried: list[Any], made: list[Any]) -> Tensor:
-            both = [function(*map(absolute, a), **kwargs) for a in (carried, made)]
-            return both[0] + share * both[1]
+            return parts.of_sizes(carried) + share * parts.of_sizes(made)
 
-        rate = bound(without_constants(lambda t: t.errors[0]), without_constants(lambda t: t.rate))  # type: ignore[index]
-        values = [a.offset if isinstance(a, Ray) else a for a in args]
-        offset = bound(without_constants(lambda t: t.errors[1]), values)  # type: ignore[index]
-        return rate, offset
+        rate = bound(parts.without_constants(lambda t: t.errors[0]), parts.without_constants(lambda t: t.rate))
+        values = [a.offset if isinstance(a, Ray) else a for a in parts.args]
+        return rate, bound(parts.without_constants(lambda t: t.errors[1]), values)
 
     def maximum(self, entry: Maximum, args: list[Any]) -> Ray:
         if entry.of == "relu":
@@ -251,7 +276,8 @@ class _RayEvaluator(Evaluator):
         parts = [torch.empty_like(rate), torch.empty_like(offset)]
         radius = torch.empty(len(labels), dtype=rate.dtype)
         rows = [t.reshape(len(labels), -1).numpy() for t in (rate, offset, *parts)]
-        kernels.relu(rows[0], rows[1], rows[2], rows[3], radius.numpy())
+        if not kernels.relu(rows[0], rows[1], rows[2], rows[3], radius.numpy()):
+            raise self.overflow("a ReLU")
         self.radius.scatter_reduce_(0, labels, radius, "amax")
         back = [order.index(axis) for axis in range(x.ndim)]
         return Ray(parts[0].permute(back), parts[1].permute(back), x.owners)
@@ -264,7 +290,7 @@ class _RayEvaluator(Evaluator):
         if x.errors and y.errors:
             sizes = (x.rate.abs() + y.rate.abs(), x.offset.abs() + y.offset.abs())
             pairs = list(zip(x.errors, y.errors, strict=True))
-            errors = [a + b + _EPS * size for (a, b), size in zip(pairs, sizes, strict=True)]
+            errors = [a + b + EPS * size for (a, b), size in zip(pairs, sizes, strict=True)]
             chosen = (torch.where(first, *pairs[0]), torch.where(first, *pairs[1]))
         self._crossed(rate, offset, owners, errors)
         return Ray(torch.where(first, x.rate, y.rate), torch.where(first, x.offset, y.offset), owners, chosen)
@@ -291,7 +317,7 @@ class _RayEvaluator(Evaluator):
         if x.errors:
             errors = tuple(flat(e) + flat(e).gather(-1, winner) for e in x.errors)
             sizes = (rate.abs() + best[0].abs(), offset.abs() + best[1].abs())
-            errors = tuple(e + size * _EPS for e, size in zip(errors, sizes, strict=True))
+            errors = tuple(e + size * EPS for e, size in zip(errors, sizes, strict=True))
         # The winner has no rival in itself.
         others = torch.ones_like(rate).scatter_(-1, winner, 0.0)
         self._crossed(best[0] - rate, best[1] - offset, flat(x.owners), errors, others)
@@ -302,6 +328,7 @@ class _RayEvaluator(Evaluator):
     ) -> None:
         """Note the last `a` at which differences of candidates change their sign, and whether signs are beyond doubt."""
         with torch.no_grad():
+            self.check_finite("a maximum", rate, offset)
             crossing = torch.where(rate == 0, -torch.inf, -offset / rate)
             self.radius = torch.maximum(self.radius, owned.largest(crossing, owners, self.labels))
             if errors is None:
@@ -317,6 +344,7 @@ class _RayEvaluator(Evaluator):
 
     def smooth(self, entry: Smooth, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         x = args[0]
+        self.check_finite(func.overloadpacket.__name__, x.rate, x.offset)
         (slope_below, below), (slope_above, above) = entry.asymptotes(*args[1:], **kwargs)
         value = func(x.offset, *args[1:], **kwargs)
         value, *rest = value if isinstance(value, tuple) else (value,)
@@ -328,9 +356,12 @@ class _RayEvaluator(Evaluator):
         offset = torch.where(moves, slope * x.offset + intercept, value)
         errors = None
         if x.errors:
-            # None of these functions is steeper than 1.2.
             self._crossed(x.rate, torch.ones_like(x.offset), x.owners, (x.errors[0], torch.zeros_like(x.offset)))
-            errors = tuple(1.2 * e for e in x.errors)
+            steepness = entry.steepness(*args[1:], **kwargs)
+            made = SMOOTH * (steepness * x.offset.abs() + offset.abs())
+            for place, height in entry.steps(*args[1:], **kwargs):
+                made = made + height * ((x.offset - place).abs() <= x.errors[1] + EPS * abs(place))
+            errors = (steepness * x.errors[0] + EPS * (slope * x.rate).abs(), steepness * x.errors[1] + made)
         out = Ray(slope * x.rate, offset, x.owners, errors)  # type: ignore[arg-type]
         return (out, *rest) if rest else out
 
@@ -338,13 +369,16 @@ class _RayEvaluator(Evaluator):
         x = args[0]
         if any(isinstance(a, Ray) for a in args[1:]):
             raise self.refuse(func.overloadpacket.__name__, "product")
+        self.check_finite(func.overloadpacket.__name__, x.rate, x.offset)
+        owned.check_together(x.owners, entry.combines(*args))
         rate, offset = entry.rule(x.rate, x.offset, *args[1:], **kwargs)
         self._moving(x.rate != 0, x.owners)
         owners = owned.resized(x.owners, rate.shape) if rate.ndim == x.ndim else _reduced(x.owners, args[1], False)
         errors = None
         if x.errors:
             # Which rates are largest is not bounded here, so nothing is certain where they differ.
-            self.undecided |= owned.largest((x.rate != 0).to(x.rate.dtype), x.owners, self.labels) > 0
+            open_ = (x.rate != 0) | (x.errors[0] != 0)
+            self.undecided |= owned.largest(open_.to(x.rate.dtype), x.owners, self.labels) > 0
             errors = torch.zeros_like(rate), torch.full_like(offset, torch.inf)
         out = Ray(rate, offset, owners, errors)
         returns = len(func._schema.returns)
@@ -356,8 +390,23 @@ class _RayEvaluator(Evaluator):
         self.radius = torch.where(still, torch.nan, self.radius)
 
 
-# More terms than this a sum may have, but their errors do not add up in practice: pairwise and blocked summation.
-_MOST_TERMS = 4096
+def _check_rays_apart(linear: Callable[[Callable[[Ray], Tensor]], Tensor], traced: list[Ray], owners: Tensor) -> None:
+    """Raise unless each number of a linear function hangs on its own ray alone.
+
+    A person's entry in the table may be wrong about that. Any two rays differ in a bit of their labels; where the rays that
+    have it are some numbers and the others zero, the others' results are zero.
+    """
+    highest = max(int(owned.core(t.owners).max()) for t in traced)
+    for bit in range(highest.bit_length()):
+        for wanted in (0, 1):
+
+            def pick(t: Ray, bit: int = bit, wanted: int = wanted) -> Tensor:
+                # Roots, as numbers at equal distances cancel in differences.
+                numbers = torch.arange(1, t.numel() + 1, dtype=t.dtype, device=t.device).sqrt().reshape(t.shape)
+                return numbers * ((t.owners >> bit & 1) == wanted)
+
+            if bool((linear(pick) * ((owners >> bit & 1) != wanted)).any()):
+                raise owned.MixedRays
 
 
 def _laid_out(part: Tensor, like: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ ReLUs, and what a ReLU does is all that tells the evaluators here apart: refine 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,13 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from knowlimits.piecewise import split
+from knowlimits.piecewise.bounds import EPS, MOST_TERMS
 from knowlimits.piecewise.cells import Tournament
 from knowlimits.piecewise.evaluator import Evaluator, Traced, above_dispatch
 from knowlimits.piecewise.mesh import Mesh, pack, unpack
 from knowlimits.piecewise.operations import Affine, Joint, Maximum, Smooth
 from knowlimits.piecewise.parts import Parts, first
 
-_EPS = torch.finfo(torch.float64).eps
 # Products that take all points as the rows of one factor; vmap would make many small products of them.
 _FOLDED = {"mm": 0, "addmm": 1}
 
@@ -33,8 +34,8 @@ class Rows(Traced):
         bounds: on the error of the numbers of each point, two numbers as the mesh has them, ``(points, 2)``.
         root, places: for a view the tensor that it looks at and the places of its numbers there, else None.
         written: how often it has been written to; of a view, how often its root had been when the values were taken from it.
-        may_differ: from the tensor to where numbers may differ from zero, 1, or are exactly zero, 0; None if all may. Units
-            that are dead on both sides of a comparison are zero there, not just small, and this tells so.
+        origin: what tells where numbers are exactly zero: the operation that made it and which of its results it is, or that
+            it is what a ReLU made; None where nothing is known.
     """
 
     values: Tensor  # type: ignore[assignment]
@@ -42,7 +43,7 @@ class Rows(Traced):
     root: "Rows | None"
     places: Tensor | None
     written: int
-    may_differ: Callable[[Any], Tensor] | None
+    origin: "tuple[_Origin, int] | _FromRelu | None"
 
     @staticmethod
     def __new__(
@@ -51,7 +52,7 @@ class Rows(Traced):
         """Wrap values at points."""
         self = torch.Tensor._make_wrapper_subclass(cls, values.shape[1:], dtype=values.dtype, device=values.device)
         self.values, self.bounds, self.root, self.places, self.written = values, bounds, root, places, written
-        self.may_differ = None
+        self.origin = None
         return self
 
     @property
@@ -63,6 +64,23 @@ class Rows(Traced):
     def like(self) -> Tensor:  # type: ignore[override]
         """A plain tensor of the same shape."""
         return self.values.new_empty(()).expand(self.shape)
+
+
+class _FromRelu:
+    """What a ReLU has put to zero is zero, and what it has not is not."""
+
+
+@dataclass
+class _Origin:
+    """An operation on tensors, to be done again on where those may differ from zero."""
+
+    given: list[Rows]
+    versions: list[int]
+    compute: Callable[[Callable[[Any], Any]], Any]
+
+    def outdated(self) -> bool:
+        """Whether an argument has been written to since."""
+        return any(x.version != version for x, version in zip(self.given, self.versions, strict=True))
 
 
 class RowEvaluator(Evaluator):
@@ -84,27 +102,41 @@ class RowEvaluator(Evaluator):
             root = self.current(x.root)
             x.values = root.values.flatten(1)[:, x.places.flatten()].unflatten(1, x.shape)  # type: ignore[union-attr]
             x.bounds, x.written = root.bounds, root.written
-            x.may_differ = None
+            x.origin = None
         return x
 
     def _noted(self, result: Any, args: Any, compute: Callable[[Callable[[Any], Any]], Any]) -> Any:
         """Results that know where they may differ from zero, once that is asked, from where the arguments may."""
-        versions = [(x, x.version) for x in tree_leaves(args) if isinstance(x, Rows)]
-
-        def taint(x: Any) -> Any:
-            x = self.current(x)
-            known = torch.ones_like(x.values) if x.may_differ is None else x.may_differ(x)
-            return Rows(known, x.bounds)
-
-        def whole() -> list[Tensor] | None:
-            if any(x.version != version for x, version in versions):
-                return None
-            return [(r != 0).to(r.dtype) for r in tree_leaves(compute(taint)) if isinstance(r, Tensor)]
-
+        given = [(x, x.version) for x in tree_leaves(args) if isinstance(x, Rows)]
+        origin = _Origin([x for x, _ in given], [version for _, version in given], compute)
         for k, r in enumerate(x for x in tree_leaves(result) if isinstance(x, Rows)):
-            # Takes the result instead of holding it: tensors in cycles would live on until the garbage is collected.
-            r.may_differ = lambda x, k=k: torch.ones_like(self.current(x).values) if (w := whole()) is None else w[k]
+            r.origin = origin, k
         return result
+
+    def may_differ(self, x: Rows) -> Tensor:
+        """Where numbers may differ from zero, 1, or are exactly zero, 0: ``(points, 1, ...)``.
+
+        Units that are dead on both sides of a comparison are zero there, not just small, and this tells so. It follows what a
+        tensor was made of back to the last ReLUs, each tensor once, and without recursion, as there may be many.
+        """
+        known: dict[int, Tensor] = {}
+        waiting = [x]
+        while waiting:
+            top = waiting[-1]
+            if id(top) in known:
+                waiting.pop()
+                continue
+            if isinstance(top.origin, _FromRelu):
+                known[id(top)] = (self.current(top).values != 0).double()
+            elif top.origin is None or top.origin[0].outdated():
+                known[id(top)] = torch.ones_like(self.current(top).values)
+            elif missing := [a for a in top.origin[0].given if id(a) not in known]:
+                waiting += missing
+            else:
+                origin, k = top.origin
+                whole = origin.compute(lambda a: Rows(known[id(a)], self.current(a).bounds))
+                known[id(top)] = ([(r != 0).double() for r in tree_leaves(whole) if isinstance(r, Tensor)])[k]
+        return known[id(x)]
 
     def copy(self, x: Rows) -> Rows:
         """A copy with memory of its own."""
@@ -124,14 +156,14 @@ class RowEvaluator(Evaluator):
         if target.root is None:
             target.values, target.bounds = values.clone(), bounds.clone()
             target.written += 1
-            target.may_differ = None
+            target.origin = None
             return target
         root = self.current(target.root)
         whole = root.values.flatten(1).clone()
         whole[:, target.places.flatten()] = values.flatten(1)  # type: ignore[union-attr]
         root.values, root.bounds = whole.unflatten(1, root.shape), torch.maximum(root.bounds, bounds)
         root.written += 1
-        root.may_differ = None
+        root.origin = None
         self.current(target)
         return target
 
@@ -175,15 +207,16 @@ class RowEvaluator(Evaluator):
             values += self.weights.reshape(-1, *[1] * constant.ndim) * constant
         sizes = torch.stack([largest(x.values) for x in traced]).amax(0)
         bounds = torch.stack([x.bounds for x in traced]).amax(0)
-        steep, terms = parts.steepness()
-        share = (min(terms, 4096) + 2) * _EPS
+        steep = parts.steepness()
+        share = (min(parts.terms(), MOST_TERMS) + 2) * EPS
         shift = 0.0 if constant is None else float(constant.abs().max())
         bounds = steep * bounds
         bounds[:, 0] += share * (steep * sizes + shift * self.weights.abs())
 
         def sized(taint: Callable[[Any], Any]) -> Tensor:
-            function, new = parts.absolute(taint)
-            total = first(self._mapped(function, new, kwargs, homogeneous=False))
+            total = self._mapped(
+                lambda *new, **_: parts.of_sizes(list(new)), parts.without_constants(taint), {}, homogeneous=False
+            )
             if constant is not None:
                 total = total + (self.weights.reshape(-1, *[1] * constant.ndim) * constant).abs()
             return total
@@ -300,8 +333,8 @@ class MeshEvaluator(RowEvaluator):
 
     def relu(self, x: Rows) -> Rows:
         """Split the cells where the units change their signs."""
-        may_differ = x.may_differ
-        zeros = None if may_differ is None else lambda: (may_differ(x).flatten(1) == 0).numpy()
+        self.check_finite("a ReLU", x.values)
+        zeros = None if x.origin is None else lambda: (self.may_differ(x).flatten(1) == 0).numpy()
         values, bounds, pos = self.mesh.refine(
             x.values.flatten(1).contiguous().numpy(), x.bounds.numpy(), self.exact, self.limit, zeros
         )
@@ -310,8 +343,7 @@ class MeshEvaluator(RowEvaluator):
         if self.report:
             self.report(self.mesh.cells)
         result = Rows(torch.from_numpy(values).unflatten(1, x.shape), torch.from_numpy(bounds.copy()))
-        # What a ReLU has put to zero is zero, and what it has not is not.
-        result.may_differ = lambda x: (self.current(x).values != 0).double()
+        result.origin = _FromRelu()
         return result
 
 
@@ -329,6 +361,7 @@ class PatternEvaluator(RowEvaluator):
 
     def relu(self, x: Rows) -> Rows:
         """Keep the units that the pattern has as positive."""
+        self.check_finite("a ReLU", x.values)
         kept = torch.from_numpy(unpack(next(self._left), x.numel()))
         return Rows(x.values * kept.reshape(x.values.shape), x.bounds)
 

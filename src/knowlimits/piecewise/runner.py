@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from knowlimits._machine import are_small, one_thread
 from knowlimits.adapt import as_modules, each_member
 from knowlimits.networks import Stack
 from knowlimits.piecewise.cells import Cells, Tournament
@@ -35,9 +36,6 @@ class PlaneModel:
                 raise ValueError(f"member must be in 0 to {len(members) - 1}. Got {member} instead.")
             modules = [members[member].requires_grad_(False)]
         for module in modules:
-            for name, parameter in [*module.named_parameters(), *module.named_buffers()]:
-                if parameter.is_floating_point() and not parameter.isfinite().all():
-                    raise ValueError(f"model must have finite weights. Got {name} with values that are not.")
             if plane is None and isinstance(module, Stack) and module.n_features != 2:
                 raise ValueError(f"plane must be given for a model of {module.n_features} features. Got None instead.")
         self.modules, self.plane = modules, plane
@@ -50,9 +48,11 @@ class PlaneModel:
 
     def run(self, evaluator: RowEvaluator, x: Any) -> list[Any]:
         """What the members return for a traced point of the plane."""
-        return [
-            evaluator.run(lambda point, m=module: m(self._input(point)), evaluator.copy(x), module) for module in self._networks
-        ]
+        with torch.no_grad(), one_thread(are_small(self._networks, 2 if self.plane is None else self.plane.origin.size)):
+            return [
+                evaluator.run(lambda point, m=module: m(self._input(point)), evaluator.copy(x), module)
+                for module in self._networks
+            ]
 
     def _input(self, point: Tensor) -> Tensor:
         if self.plane is None:
@@ -67,8 +67,7 @@ class PlaneModel:
         """
         exact = Exact(mesh, lambda evaluator, x: self._run_compared(evaluator, x, outputs))
         evaluator = MeshEvaluator(mesh, exact, limit, report)
-        with torch.no_grad():
-            self._run_compared(evaluator, _rows(mesh.points), outputs)
+        self._run_compared(evaluator, _rows(mesh.points), outputs)
         return evaluator.tournaments
 
     def cells(self, mesh: Mesh, limit: int | None = None, report: Any = None) -> Cells:
@@ -78,7 +77,7 @@ class PlaneModel:
     def _run_compared(self, evaluator: RowEvaluator, x: Any, outputs: bool) -> None:
         result = self.run(evaluator, x)
         if outputs:
-            with evaluator:
+            with evaluator, torch.no_grad():
                 for out in result:
                     # A maximum splits cells where what it compares changes its order.
                     torch.amax(out, -1) if out.ndim > 1 and out.shape[-1] > 1 else torch.relu(out)
@@ -87,8 +86,7 @@ class PlaneModel:
         """Positive units at points of the plane ``(n, 2)``, as bits, and the numbers of units."""
         homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
         evaluator = NotingEvaluator(torch.ones(len(points), dtype=torch.float64))
-        with torch.no_grad():
-            self.run(evaluator, _rows(homogeneous))
+        self.run(evaluator, _rows(homogeneous))
         return evaluator.patterns, evaluator.units
 
     def affine(self, patterns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -100,8 +98,7 @@ class PlaneModel:
         cells = len(patterns[0]) if patterns else 1
         points = np.tile(np.eye(3), (cells, 1))
         evaluator = PatternEvaluator(torch.from_numpy(points[:, 2].copy()), [p.repeat(3, axis=0) for p in patterns])
-        with torch.no_grad():
-            outputs = self.run(evaluator, _rows(points))
+        outputs = self.run(evaluator, _rows(points))
         out = [o.values.reshape(cells, 3, -1) if isinstance(o, Rows) else _fixed(o, cells) for o in outputs]
         doubts = torch.stack([o.bounds.sum(1) if isinstance(o, Rows) else torch.zeros(3 * cells) for o in outputs]).amax(0)
         return torch.cat(out, 2).transpose(1, 2).numpy(), doubts.reshape(cells, 3).numpy()

@@ -13,15 +13,15 @@ eighth.
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from knowlimits.piecewise.bounds import DOUBT, EPS
+from knowlimits.piecewise.compiling import compiled
 
 # What `refine` ended with: all is done, a sign has to be found out, or room is short for one of these.
 DONE, SIGN, HEAP, VERTICES, TABLE, CELLS, CORNERS = range(7)
-_EPS = 2.0**-52
-DOUBT = 8.0
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@compiled(inline="always")
 def _set_signs(
     row: np.ndarray, bound: float, pos: np.ndarray, neg: np.ndarray, und: np.ndarray
 ) -> None:  # pragma: no cover - compiled
@@ -43,7 +43,7 @@ def _set_signs(
         pos[word], neg[word], und[word] = p, n, q
 
 
-@njit(cache=True, error_model="numpy")
+@compiled()
 def signs(
     values: np.ndarray, bounds: np.ndarray, pos: np.ndarray, neg: np.ndarray, und: np.ndarray, size: int
 ) -> None:  # pragma: no cover - compiled
@@ -52,7 +52,7 @@ def signs(
         _set_signs(values[v], bounds[v, 0] + bounds[v, 1], pos[v], neg[v], und[v])
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@compiled(inline="always")
 def _sign(pos: np.ndarray, neg: np.ndarray, vertex: Any, word: int, bit: Any) -> int:  # pragma: no cover - compiled
     """The sign of one unit at a vertex."""
     if pos[vertex, word] & bit:
@@ -60,13 +60,13 @@ def _sign(pos: np.ndarray, neg: np.ndarray, vertex: Any, word: int, bit: Any) ->
     return -1 if neg[vertex, word] & bit else 0
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@compiled(inline="always")
 def _slack(doubt: float, whole: float) -> float:  # pragma: no cover - compiled
     """Bound on the error of a share ``x / (x + y)``, of numbers with errors of `doubt` in all and sum `whole`."""
-    return doubt / (whole - doubt) + _EPS if whole > doubt else 1.0
+    return doubt / (whole - doubt) + EPS if whole > doubt else 1.0
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@compiled(inline="always")
 def _divide(
     values: np.ndarray, bounds: np.ndarray, a: Any, b: Any, new: int, share_a: float, share_b: float, slack: float
 ) -> None:  # pragma: no cover - compiled
@@ -78,11 +78,11 @@ def _divide(
         values[new, j] = share_a * x + share_b * y
         largest = max(largest, abs(x), abs(y))
         apart = max(apart, abs(y - x))
-    bounds[new, 0] = max(bounds[a, 0], bounds[b, 0]) + 4 * _EPS * largest
+    bounds[new, 0] = max(bounds[a, 0], bounds[b, 0]) + 4 * EPS * largest
     bounds[new, 1] = slack * apart
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@compiled(inline="always")
 def _slot(table: np.ndarray, a: Any, b: Any, unit: Any) -> int:  # pragma: no cover - compiled
     """Where an edge and a unit are in the hash table, or where they would go."""
     h = np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(b) * np.uint64(0xC2B2AE3D27D4EB4F)
@@ -94,7 +94,7 @@ def _slot(table: np.ndarray, a: Any, b: Any, unit: Any) -> int:  # pragma: no co
     return i
 
 
-@njit(cache=True, error_model="numpy")
+@compiled()
 def rehash(old: np.ndarray, new: np.ndarray) -> None:  # pragma: no cover - compiled
     """Enter everything of a hash table into a larger one."""
     for i in range(old.shape[0]):
@@ -102,7 +102,7 @@ def rehash(old: np.ndarray, new: np.ndarray) -> None:  # pragma: no cover - comp
             new[_slot(new, old[i, 0], old[i, 1], old[i, 2])] = old[i]
 
 
-@njit(cache=True, error_model="numpy")
+@compiled()
 def refine(
     state: np.ndarray,
     starts: np.ndarray,
@@ -290,7 +290,7 @@ def refine(
     return code
 
 
-@njit(cache=True, error_model="numpy")
+@compiled()
 def extend(
     values: np.ndarray, bounds: np.ndarray, parents: np.ndarray, shares: np.ndarray, begin: int, end: int
 ) -> None:  # pragma: no cover - compiled
@@ -300,7 +300,7 @@ def extend(
         _divide(values, bounds, a, b, v, shares[v, 0], shares[v, 1], shares[v, 2])
 
 
-@njit(cache=True, error_model="numpy")
+@compiled()
 def relu(values: np.ndarray, pos: np.ndarray) -> None:  # pragma: no cover - compiled
     """ReLU in place by decided signs."""
     rows, units = values.shape
@@ -310,7 +310,7 @@ def relu(values: np.ndarray, pos: np.ndarray) -> None:  # pragma: no cover - com
             values[v, j] = max(values[v, j], 0.0) if positive else 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@compiled()
 def seams(flags: np.ndarray, parents: np.ndarray, begin: int) -> None:  # pragma: no cover - compiled
     """The starting edges that new vertices are on: those of both ends of the edge that they divide."""
     for v in range(begin, flags.shape[0]):
