@@ -20,7 +20,7 @@ MODELS = {
     "NN": kl.NeuralNetwork(**SETTINGS),
     "PlattScalingNN": kl.PlattScaled(**SETTINGS),
     "MCDropout": kl.MCDropout(**SETTINGS, dropout=0.3, members=20),
-    "BBB": kl.BayesByBackprop(hidden_sizes=(32, 32), learning_rate=0.01, epochs=100, batch_size=32, random_state=0, members=20),
+    "BBB": kl.BayesByBackprop(**{**SETTINGS, "epochs": 100}, members=20, beta=1.0, anneal=False, prior_sigma2=0.1),
     "NNEnsemble": kl.Ensemble(**SETTINGS, members=10),
     "AnchoredNNEnsemble": kl.AnchoredEnsemble(**SETTINGS, members=10),
 }

@@ -15,7 +15,14 @@ from sklearn.impute import SimpleImputer
 from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import KBinsDiscretizer, MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    QuantileTransformer,
+    StandardScaler,
+)
 from torch import nn
 
 import knowlimits as kl
@@ -466,6 +473,24 @@ def changed(place, value):
 def test_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         kl.audit(NET, **{"X": GOOD, **arguments})
+
+
+def test_a_hint_names_what_helps_and_nothing_else():
+    """`continuous=` does not move columns behind steps that are not affine; it does move what was taken for codes."""
+    X, y = GOOD, np.arange(40) % 2
+    model = make_pipeline(QuantileTransformer(n_quantiles=10), MLPClassifier((4,), max_iter=5, random_state=0)).fit(X, y)
+    for continuous in (None, "all"):
+        with pytest.raises(ValueError, match=r"goes through QuantileTransformer.*pass the last step of the Pipeline") as caught:
+            kl.audit(model, X, y, continuous=continuous)
+        assert "continuous=" not in str(caught.value)
+    assert len(kl.audit(model[-1], model[:-1].transform(X), y).features) == 6
+    with pytest.raises(ValueError, match="constant") as caught:
+        kl.audit(NET, np.ones((30, 3)))
+    assert "continuous=" not in str(caught.value)
+    codes = np.random.default_rng(0).integers(0, 5, size=(40, 3))
+    with pytest.raises(ValueError, match="pass continuous="):
+        kl.audit(NET, codes)
+    assert len(kl.audit(NET, codes, continuous="all").features) == 6
 
 
 def test_columns_are_held_to_the_models(wine, pipeline):

@@ -221,6 +221,38 @@ def test_convolutional_networks_and_images():
     assert (detector.far_field(images, "random", random_state=0).power == 2).all()
 
 
+class Product(nn.Module):
+    """Logits without a `torch.nn.Linear`."""
+
+    def __init__(self, own=False):
+        super().__init__()
+        self.weight, self.last = nn.Parameter(torch.eye(4)[:, :3].double()), nn.Identity() if own else None
+
+    def forward(self, x):
+        return (x.relu() if self.last is None else self.last(x.relu())) @ self.weight
+
+
+@pytest.mark.parametrize("kind", [d.Energy, d.MaxLogit])
+def test_detectors_of_logits_need_no_linear_layer(kind):
+    model, same = Product(), nn.Sequential(nn.ReLU(), Identity().last)
+    with torch.no_grad():
+        same[1].weight.copy_(model.weight.T)
+    ours, theirs = kind().fit(model, X), kind().fit(same, X)
+    d.fit_all([alone := kind()], model, X)
+    for detector in (ours, alone):
+        np.testing.assert_allclose(detector.score(X), theirs.score(X), rtol=1e-12)
+        ends = [one.far_field(X, "random", random_state=0) for one in (detector, theirs)]
+        np.testing.assert_array_equal(ends[0].power, ends[1].power)
+        np.testing.assert_allclose(ends[0].coefficient, ends[1].coefficient, rtol=1e-12)
+
+
+def test_the_layer_that_the_message_asks_for_helps():
+    with pytest.raises(ValueError, match="name one of last"):
+        d.Mahalanobis().fit(Product(own=True), X, Y)
+    assert np.isfinite(d.Mahalanobis("last").fit(Product(own=True), X, Y).score(X)).all()
+    assert len(kl.audit(Product(own=True), X, Y, layer="last").features) == 8
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -228,7 +260,11 @@ def test_convolutional_networks_and_images():
         (lambda: d.Mahalanobis().fit(network(), X), "y must be given for Mahalanobis"),
         (lambda: d.Mahalanobis().fit(network(), X, Y[:5]), "y must have a label for each row of X, 150"),
         (lambda: d.Mahalanobis("9").fit(network(), X, Y), "layer must be the name of a submodule. Got '9'"),
-        (lambda: d.Mahalanobis().fit(nn.Sequential(nn.ReLU()), X, Y), "layer must be given for a model without"),
+        (
+            lambda: d.Mahalanobis().fit(nn.Sequential(nn.ReLU()), X, Y),
+            "layer must be given for a model without.*: name one of 0.",
+        ),
+        (lambda: d.Mahalanobis().fit(nn.ReLU(), X, Y), "put what makes the logits of the features into a submodule"),
         (lambda: d.NearestNeighbours(k=0), "k must be at least 1"),
         (lambda: d.InputDetector("pca"), "kind must be one of mahalanobis"),
         (lambda: d.Energy().fit(network(), X * np.nan), "X must be finite"),

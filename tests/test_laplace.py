@@ -106,6 +106,18 @@ def test_a_dead_layer_keeps_a_constant():
     assert not np.allclose(far, softmax([[0.0, 0, 0]], axis=1))
 
 
+class HeadFirst(nn.Module):
+    """The layers of a network, the last defined before the others."""
+
+    def __init__(self, layers):
+        super().__init__()
+        *body, self.head = layers
+        self.body = nn.Sequential(*body)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -114,6 +126,12 @@ def test_a_dead_layer_keeps_a_constant():
         (lambda: kl.LastLayerLaplace([network(3), network(3)]).fit(X, Y), "model must have one member"),
         (lambda: kl.LastLayerLaplace(network(3)).fit(X, Y + 1), "y must have a label of"),
         (lambda: kl.LastLayerLaplace(nn.Sequential(*network(3), nn.ReLU())).fit(X, Y), "model must end in a linear layer"),
+        (lambda: kl.LastLayerLaplace(nn.ReLU()).fit(X, Y), "model must end in a torch.nn.Linear. Got one without any"),
+        (lambda: kl.LastLayerLaplace(HeadFirst(network(3))).fit(X, Y), "in the order in which they run"),
+        (
+            lambda: kl.LastLayerLaplace(HeadFirst([nn.Linear(4, 4), nn.Linear(4, 3)])).fit(X, Y),
+            "in the order in which they run",
+        ),
     ],
 )
 def test_bad_arguments(call, message):

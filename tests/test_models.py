@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_iris, make_moons
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine, make_moons
+from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -19,7 +20,7 @@ CLASSIFIERS = [
     kl.NeuralNetwork(**QUICK),
     kl.PlattScaled(**QUICK),
     kl.MCDropout(**QUICK, members=5),
-    kl.BayesByBackprop(**QUICK, members=5, beta=0.01),
+    kl.BayesByBackprop(members=5),
     kl.Ensemble(**QUICK, members=3),
     kl.AnchoredEnsemble(**QUICK, members=3),
 ]
@@ -30,6 +31,79 @@ each = pytest.mark.parametrize("model", CLASSIFIERS, ids=lambda m: type(m).__nam
 @parametrize_with_checks(CLASSIFIERS)
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
+
+
+DEFAULTS = [kl.NeuralNetwork, kl.PlattScaled, kl.MCDropout, kl.BayesByBackprop, kl.Ensemble, kl.AnchoredEnsemble]
+SEEDS = range(3)
+
+
+def benchmark_rows(name, seed):
+    """Rows to learn from and rows held out, in the scale that networks are made for."""
+    if name == "few half-moons":
+        data, learn = make_moons(1200, noise=0.125, random_state=seed), 200
+    elif name == "half-moons":
+        data, learn = make_moons(1500, noise=0.125, random_state=seed), 500
+    else:
+        data, learn = {"breast cancer": load_breast_cancer, "wine": load_wine}[name](return_X_y=True), 0.7
+    X, X_test, y, y_test = train_test_split(*data, train_size=learn, random_state=seed, stratify=data[1])
+    scaler = StandardScaler().fit(X)
+    return scaler.transform(X), y, scaler.transform(X_test), y_test
+
+
+@pytest.fixture(scope="module", params=["half-moons", "few half-moons", "breast cancer", "wine"])
+def fitted_with_defaults(request):
+    """Every class as it is without settings, and Bayes by backprop as it once was, for every seed: model, test rows, labels."""
+    before = {"beta": 1.0, "prior_sigma2": 0.1, "anneal": False, "learning_rate": 0.001}
+    fitted = {
+        name: [make().set_params(random_state=seed) for seed in SEEDS]
+        for name, make in {
+            **{kind.__name__: kind for kind in DEFAULTS},
+            "before": lambda: kl.BayesByBackprop(**before),
+        }.items()
+    }
+    rows = [benchmark_rows(request.param, seed) for seed in SEEDS]
+    kl.fit_together([(model, *rows[seed][:2]) for models in fitted.values() for seed, model in enumerate(models)])
+    return {name: [(m, *r[2:]) for m, r in zip(models, rows, strict=True)] for name, models in fitted.items()}
+
+
+def mean_accuracy(fitted):
+    return np.mean([model.score(X, y) for model, X, y in fitted])
+
+
+def test_defaults_learn(fitted_with_defaults):
+    reference = mean_accuracy(fitted_with_defaults["NeuralNetwork"])
+    assert reference > 0.95
+    for kind in DEFAULTS:
+        assert mean_accuracy(fitted_with_defaults[kind.__name__]) > reference - 0.03, kind.__name__
+    # The majority class is what defaults once predicted, and what this test is to see.
+    assert mean_accuracy(fitted_with_defaults["before"]) < reference - 0.2
+
+
+@pytest.mark.parametrize("name", ["BayesByBackprop", "MCDropout", "Ensemble", "AnchoredEnsemble"])
+def test_members_of_defaults_disagree_where_they_should(fitted_with_defaults, name):
+    """Near the boundary and far away, and hardly in the middle of a class."""
+    for score, near, far in (("mutual_information", 3e-3, 0.02), ("variance", 3e-4, 0.005)):
+        middle, boundary, away = [], [], []
+        for model, X, _ in fitted_with_defaults[name]:
+            order = np.argsort(model.predict_proba(X).max(1))
+            tenth = max(5, len(X) // 10)
+            middle.append(model.uncertainty(X[order[-tenth:]], score).mean())
+            boundary.append(model.uncertainty(X[order[:tenth]], score).mean())
+            directions = np.random.default_rng(0).normal(size=(200, X.shape[1]))
+            away.append(kl.far_field(model, np.zeros_like(directions), directions).score(score).mean())
+        assert np.mean(boundary) > max(near, 10 * np.mean(middle)), score
+        assert np.mean(away) > max(far, 10 * np.mean(middle)), score
+
+
+@pytest.mark.parametrize("kind", DEFAULTS)
+@pytest.mark.parametrize("y", [[0, 1], [0, 0, 1], [0, 1, 2], [0, 0, 0, 0, 0, 0, 1], [0, 0, 1, 1, 2, 2]], ids=str)
+def test_defaults_fit_a_handful_of_rows(kind, y):
+    X = 2 * np.eye(3)[y] - 1 + np.linspace(0, 0.1, len(y))[:, None]
+    model = kind(random_state=0).fit(X, y)
+    # A hundred steps are too few for a class of one row among others.
+    if len(set(np.bincount(y).tolist())) == 1:
+        assert model.predict(X).tolist() == y
+    assert model.predict_proba(X).max() > 1 / len(set(y)) + 0.05
 
 
 def moons(seed=0):
@@ -156,6 +230,12 @@ def test_temperature_undoes_a_known_scale():
     gumbel = rng.gumbel(size=logits.shape)
     y = (logits + gumbel).argmax(1)  # drawn from softmax(logits)
     assert temperature(3 * logits, y, np.ones(len(y))) == pytest.approx(3, rel=0.05)
+
+
+def test_temperature_stays_finite_where_the_rows_are_separable():
+    """Platt's targets for K classes: for logits c on the own class of n rows each, exp(c / T) = n + 1."""
+    y = np.repeat(np.arange(3), 10)
+    assert temperature(5.0 * np.eye(3)[y], y, np.ones(30)) == pytest.approx(5 / np.log(11), rel=1e-6)
 
 
 def test_scaling_is_folded_into_the_last_layer():

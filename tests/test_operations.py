@@ -152,6 +152,8 @@ AFFINE = [
 MAXIMA = [
     ("relu", torch.relu, (4,)),
     ("relu in place", in_place(lambda y: y.relu_()), (4,)),
+    ("rrelu_with_noise", module(nn.RReLU, 0.1, 0.7), (4,)),
+    ("in-place RReLU", in_place(module(nn.RReLU, 0.1, 0.7, inplace=True)), (4,)),
     ("leaky_relu", lambda x: F.leaky_relu(x, 0.2), (4,)),
     ("leaky_relu steep", lambda x: F.leaky_relu(x, 3.0), (4,)),
     ("leaky_relu in place", in_place(lambda y: F.leaky_relu(y, -0.5, inplace=True)), (4,)),
@@ -286,6 +288,89 @@ class Gate(nn.Module):
         return x * x.sigmoid()
 
 
+class AlwaysDropout(nn.Module):
+    def forward(self, x):
+        return F.dropout(x, 0.5)
+
+
+class PerChannel(nn.Module):
+    def __init__(self, norm):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x):
+        return self.norm(x.unflatten(1, (2, 2))).flatten(1)
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.cell = kind(1, 4, batch_first=True)
+
+    def forward(self, x):
+        return self.cell(x[:, :, None])[0][:, -1]
+
+
+class Codes(nn.Module):
+    """Three columns and a code; `held` keeps the code fixed, which is the remedy that the message names."""
+
+    def __init__(self, held=None):
+        super().__init__()
+        self.embedding, self.held = nn.Embedding(5, 4), held
+
+    def forward(self, x):
+        code = x[:, 3].long() if self.held is None else torch.full((len(x),), self.held)
+        return torch.cat([x[:, :3], self.embedding(code)], 1)
+
+
+class Recurrence(nn.Module):
+    """A recurrent layer without gates, as the message says to write it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.again = nn.Linear(1, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        h = torch.zeros(len(x), 4, dtype=x.dtype)
+        for step in range(x.shape[1]):
+            h = torch.relu(self.first(x[:, step : step + 1]) + self.again(h))
+        return h
+
+
+@pytest.mark.parametrize(
+    "remedy", [Codes(held=2), Recurrence(), PerChannel(nn.GroupNorm(2, 2))], ids=lambda m: type(m).__name__
+)
+def test_what_messages_say_to_do_helps(remedy):
+    check_ray(remedy.eval(), (4,), smooth=True)
+
+
+def test_group_norm_is_the_instance_norm_that_messages_say_it_is():
+    x = const(5, 2, 7)
+    torch.testing.assert_close(nn.GroupNorm(2, 2).double()(x), nn.InstanceNorm1d(2).double()(x))
+
+
+@pytest.mark.parametrize(
+    ("operation", "hint"),
+    [
+        (lambda x: x.sort(1).values, "in order.*amax"),
+        (lambda x: x.topk(2, 1).values, "in order.*amax"),
+        (lambda x: x.cummax(1).values, "in order.*amax"),
+        (lambda x: x.exp(), "no straight line"),
+        (lambda x: x.cos(), "no straight line"),
+        (lambda x: (x.abs() + 1).sqrt(), "no straight line"),
+        (lambda x: x**2, "power"),
+        (lambda x: torch.fmod(x, 2.0), "jumps"),
+        (lambda x: x.bool().double(), "jumps"),
+        (lambda x: torch.ones(len(x), 4).double().add_(x), "not in place"),
+        (lambda x: x[0, 0].item(), "Python cannot read it"),
+        (lambda x: F.batch_norm(x, None, None, training=True), "statistics of a batch"),
+    ],
+)
+def test_hints_fit_the_operation(operation, hint):
+    with torch.no_grad(), pytest.raises(UnsupportedOperation, match=hint):
+        follow(operation, *draw_rays((4,)))
+
+
 @pytest.mark.parametrize(
     ("inner", "message"),
     [
@@ -293,7 +378,20 @@ class Gate(nn.Module):
         (Branching(), r"in layers.1 \(Branching\)"),
         (Writing(), r"copy_ in layers.1 \(Writing\).*torch.cat"),
         (nn.Dropout(0.5).train(), r"layers.1 \(Dropout\).*model.eval\(\)"),
+        (nn.RReLU().train(), r"train mode.*model.eval\(\)"),
+        (AlwaysDropout().train(), r"bernoulli_ in layers.1 \(AlwaysDropout\).*model.eval\(\)"),
+        (AlwaysDropout().eval(), r"bernoulli_ in layers.1 \(AlwaysDropout\).*in eval mode too.*training=self.training"),
         (nn.BatchNorm1d(4).train(), r"layers.1 \(BatchNorm1d\).*model.eval\(\)"),
+        (nn.BatchNorm1d(4, track_running_stats=False).eval(), r"in eval mode too.*running statistics"),
+        (PerChannel(nn.InstanceNorm1d(2)).train(), r"layers.1.norm \(InstanceNorm1d\).*in eval mode too.*GroupNorm"),
+        (PerChannel(nn.InstanceNorm1d(2)).eval(), r"layers.1.norm \(InstanceNorm1d\).*in eval mode too.*GroupNorm"),
+        (Recurrent(nn.LSTM), r"layers.1.cell \(LSTM\).*gates multiply.*without gates.*torch.nn.Linear"),
+        (Recurrent(nn.GRU), r"layers.1.cell \(GRU\).*gates multiply"),
+        (Recurrent(nn.RNN), r"layers.1.cell \(RNN\).*without gates.*torch.nn.Linear"),
+        (nn.LSTMCell(4, 4), r"layers.1 \(LSTMCell\).*gates multiply"),
+        (Codes(), r"_to_copy in layers.1 \(Codes\).*codes.*hold their columns fixed"),
+        (nn.TransformerEncoderLayer(4, 2, 8).eval(), r"attention.*product"),
+        (nn.GLU(), r"glu in layers.1 \(GLU\).*product"),
         (nn.Hardshrink(), r"hardshrink in layers.1 \(Hardshrink\)"),
         (nn.MultiheadAttention(4, 1), "layers.1"),
     ],

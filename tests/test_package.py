@@ -21,6 +21,7 @@ LAYERS = (
     "networks",
     "pipelines",
     "exported",
+    "modes",
     "adapt",
     "scores",
     "models",

@@ -7,9 +7,15 @@ from hypothesis import strategies as st
 
 import knowlimits as kl
 from knowlimits.scores import SCORES, gradient_magnitude, probabilities
+from knowlimits.testing import check_score
 from tests.oracles import scores_mp
 
-NAMES = ["max_prob", "entropy", "expected_entropy", "variance", "mutual_information"]
+# Each function once; some have several names.
+NAMES = sorted({function.__name__ for function in SCORES.values()})
+
+
+def test_every_score_has_its_definition():
+    assert sorted(scores_mp.DEFINITIONS) == NAMES
 
 
 @st.composite
@@ -77,11 +83,80 @@ def test_invariant_under_permutations(name, z, seed):
     np.testing.assert_allclose(SCORES[name](shuffled), SCORES[name](probs), rtol=1e-9, atol=1e-30)
 
 
+@pytest.mark.parametrize(("members", "classes"), [(2, 2), (3, 2), (4, 3), (5, 10)])
 @pytest.mark.parametrize("name", sorted(SCORES))
-def test_larger_means_less_sure(name):
-    sure = np.array([[[0.99, 0.01]], [[0.98, 0.02]]])
-    unsure = np.array([[[0.9, 0.1]], [[0.2, 0.8]]])
-    assert SCORES[name](unsure)[0] > SCORES[name](sure)[0]
+def test_every_score_is_what_limits_rest_on(name, members, classes):
+    check_score(SCORES[name], members=members, classes=classes)
+    probs = probabilities(torch.randn(members, 20, classes, generator=torch.Generator().manual_seed(0)))
+    bits = kl.scores.score(probs, name, base=2)
+    in_bits = torch.isclose(bits, kl.scores.score(probs, name) / np.log(2))
+    assert bool(in_bits.all()) != (SCORES[name] in (kl.scores.max_prob, kl.scores.variance))
+
+
+def votes(probs):
+    """How many members vote for each class, (n, classes)."""
+    return torch.nn.functional.one_hot(probs.argmax(2), probs.shape[2]).sum(0).double()
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        # The share of members that do not vote for the class with most votes.
+        pytest.param(lambda p: 1 - votes(p).amax(1) / len(p), "must be continuous", id="variation ratio"),
+        pytest.param(lambda p: (p[0].argmax(1) != p[1].argmax(1)).double(), "must be continuous", id="disagreement"),
+        pytest.param(lambda p: (p.mean(0) > 0.1).sum(1).double(), "must be continuous", id="classes above a threshold"),
+        pytest.param(
+            lambda p: kl.scores.entropy(p) + (p.mean(0) == p.mean(0).amax(1, keepdim=True)).sum(1),
+            "must be continuous",
+            id="ties",
+        ),
+        pytest.param(lambda p: p.mean(0).amax(1), "larger must mean less sure", id="confidence"),
+        pytest.param(lambda p: 0 * p.sum((0, 2)), "larger must mean less sure", id="constant"),
+        pytest.param(
+            lambda p: kl.scores.entropy(p) - 5 * kl.scores.variance(p), "surer than certainty", id="certainty is not least"
+        ),
+        pytest.param(lambda p: kl.scores.entropy(p)[:, None], r"shape \(n,\)", id="shape"),
+        pytest.param(lambda p: kl.scores.entropy(p).tolist(), "must return a tensor", id="list"),
+        pytest.param(lambda p: -(p.mean(0) * p.mean(0).log()).sum(1), "must be finite, got nan", id="logarithm of zero"),
+        pytest.param(lambda p: kl.scores.entropy(p.detach()), "must have a gradient", id="no gradient"),
+        pytest.param(
+            lambda p: torch.xlogy(p, p).sum(2).mean(0).neg() + p.mean(0).amin(1).sqrt(),
+            "gradients .* must be finite",
+            id="root",
+        ),
+        pytest.param(lambda p: kl.scores.entropy(p) * (1 + p.mean((0, 1, 2)) + p[0, :, 0].mean()), "other rows", id="rows"),
+    ],
+)
+def test_negative_controls_of_the_check(score, message):
+    with pytest.raises(AssertionError, match=message):
+        check_score(score)
+
+
+class Nearing(torch.nn.Module):
+    """A logit that tends to 0 from below or above, and never is."""
+
+    def __init__(self, sign):
+        super().__init__()
+        self.sign = sign
+
+    def forward(self, x):
+        return self.sign * (1 - torch.tanh(x))
+
+
+def test_variation_ratio_is_why_scores_must_be_continuous():
+    model = [Nearing(1.0), Nearing(-1.0)]
+    far = torch.from_numpy(kl.far_field(model, np.zeros((1, 1)), np.ones((1, 1))).probs)
+    points = torch.tensor([[5.0], [9.0], [15.0]], dtype=torch.float64)
+    way = probabilities(torch.stack([torch.nn.functional.pad(m(points), (1, 0)) for m in model]))
+    # It is 1/2 for ever, and its value at the limiting probabilities is 0; entropy is on its way to its own.
+    assert (1 - votes(way).amax(1) / 2).tolist() == [0.5, 0.5, 0.5]
+    assert (1 - votes(far).amax(1) / 2).tolist() == [0.0]
+    torch.testing.assert_close(kl.scores.entropy(way)[-1:], kl.scores.entropy(far))
+
+
+def test_check_score_says_what_it_needs():
+    with pytest.raises(ValueError, match="at least 2"):
+        check_score(kl.scores.entropy, members=1)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,6 +164,15 @@ def test_gradients_are_finite_where_probabilities_underflow(name):
     z = torch.tensor([[[0.0, 2000.0, -3000.0]], [[1500.0, 0.0, 0.0]]], dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(SCORES[name](z.softmax(2)).sum(), z)
     assert bool(gradient.isfinite().all())
+
+
+def test_gradients_are_finite_where_probabilities_are_denormal():
+    """The reciprocal of such a number is infinite: the gradient of mutual information was nan."""
+    z = torch.tensor([[[-3000.0, 0.0]], [[-720.0, 0.0]]], dtype=torch.float64, requires_grad=True)
+    assert 0 < z.softmax(2)[1, 0, 0] < 1e-310
+    for name in NAMES:
+        (gradient,) = torch.autograd.grad(SCORES[name](z.softmax(2)).sum(), z)
+        assert bool(gradient.isfinite().all()), name
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -104,11 +188,11 @@ def test_gradient_magnitude_equals_extended_differences(name, radius):
 
 
 def test_gradient_magnitude_leaves_a_module_as_it_was():
-    module = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Dropout(0.5), torch.nn.Linear(4, 1)).train()
+    module = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Dropout(0.5), torch.nn.Linear(4, 1)).eval()
     before = {k: v.clone() for k, v in module.state_dict().items()}
     first, second = (gradient_magnitude(module, np.ones((3, 2)), "entropy") for _ in range(2))
-    np.testing.assert_array_equal(first, second)  # dropout is off
-    assert module.training
+    np.testing.assert_array_equal(first, second)
+    assert not module.training
     assert all(p.grad is None and p.requires_grad and p.dtype == torch.float32 for p in module.parameters())
     assert all(torch.equal(before[k], v) for k, v in module.state_dict().items())
 

@@ -1,6 +1,7 @@
 """What counts as a model: everything that becomes a list of torch modules in float64.
 
-The modules are copies, so that a person's model stays as it was, and the copies keep its train or eval mode.
+The modules are copies, so that a person's model stays as it was, and the copies are in its mode; `knowlimits.modes` says which
+modules are refused in train mode.
 """
 
 import copy
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from knowlimits._machine import are_small, one_thread, rows_at_a_time
 from knowlimits.exported import with_linear_modules
+from knowlimits.modes import check_mode
 from knowlimits.networks import Stack
 from knowlimits.pipelines import before_last, is_sklearn
 
@@ -30,6 +32,7 @@ def as_modules(model: Any) -> list[nn.Module]:
 
     Raises:
         TypeError: for anything else.
+        ValueError: for a module in train mode that does something else in eval mode.
     """
     # Copied together, so that members who share parameters share the copies.
     modules = [module.double().requires_grad_(False) for module in copy.deepcopy(_flat(model))]
@@ -50,10 +53,10 @@ def device_of(modules: list[nn.Module]) -> torch.device:
 
 
 def member_probabilities(modules: list[nn.Module], points: Tensor) -> Tensor:
-    """Probabilities of modules in eval mode, which return logits, at points ``(n, ...)``: ``(members, n, classes)``."""
-    with torch.no_grad(), one_thread(are_small(modules, points[0].numel())):
+    """Probabilities of modules, which return logits, at points ``(n, ...)``: ``(members, n, classes)``."""
+    with torch.no_grad(), one_thread(are_small(modules, points[:1].numel())):
         return torch.cat(
-            [torch.cat([logits_of(m(part), len(part)) for m in modules]).softmax(-1) for part in in_blocks(modules, points)], 1
+            [torch.cat([outputs_of(module, part) for module in modules]).softmax(-1) for part in in_blocks(modules, points)], 1
         )
 
 
@@ -116,6 +119,7 @@ def _flat(model: Any) -> list[nn.Module]:
 def _as_module(model: Any) -> nn.Module:
     model = getattr(model, "stack_", model)
     if isinstance(model, nn.Module):
+        check_mode(model)
         return model
     if isinstance(model, torch.export.ExportedProgram):
         return with_linear_modules(model)
@@ -126,9 +130,54 @@ def _as_module(model: Any) -> nn.Module:
     raise TypeError(f"model must be {ACCEPTED}. Got {type(model).__name__} instead.")
 
 
+def outputs_of(module: nn.Module, points: Tensor) -> Tensor:
+    """What a module returns at points ``(n, ...)``, as ``(members, n, classes)``.
+
+    Raises:
+        TypeError: if that is no tensor.
+        ValueError: if it is of another shape, or if the module computes in another type than float64 or draws random numbers.
+    """
+    drawn = torch.get_rng_state()
+    output = _called(module, points)
+    # Another thread may have drawn meanwhile.
+    if not torch.equal(drawn, torch.get_rng_state()) and not torch.equal(output, _called(module, points)):
+        first = "call model.eval(), and where they are still drawn, " if module.training else "in eval mode too: "
+        raise ValueError(
+            f"model must be a function of its inputs. Got one that draws random numbers at each call: {first}leave them out; "
+            "torch.nn.functional.dropout needs training=self.training, and a program must be exported in eval mode."
+        )
+    return logits_of(output, len(points))
+
+
+# What torch says where types differ.
+_OTHER_TYPES = ("dtype", "scalar type", "Input type")
+
+
+def _called(module: nn.Module, points: Tensor) -> Tensor:
+    try:
+        output = module(points)
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _OTHER_TYPES):
+            raise
+        raise ValueError(
+            f"model must compute in float64, to which its weights are taken. Got one that does not: {_first_line(error)}. "
+            "Where it casts, as x.float() does, write x.to(self.weight.dtype); its tensors must be parameters or buffers."
+        ) from error
+    if not isinstance(output, Tensor):
+        raise TypeError(f"model must return a tensor. Got {type(output).__name__} instead.")
+    return output
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
+
+
 def logits_of(output: Tensor, n: int, probabilities: bool = False) -> Tensor:
     """Outputs of a module as ``(members, n, classes)``; one logit f becomes (0, f), one probability p becomes (1 - p, p)."""
     shape = tuple(output.shape)
+    if output.ndim == 0 and n == 1:
+        # One logit of one row, squeezed.
+        output = output[None]
     if output.ndim == 1:
         output = output[:, None]
     if output.ndim == 2:

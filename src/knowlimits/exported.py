@@ -29,8 +29,9 @@ def with_linear_modules(program: torch.export.ExportedProgram) -> fx.GraphModule
     inputs, outputs = program.call_spec
     if inputs is not None and inputs.num_leaves == 1 and outputs is not None and outputs.is_leaf():
         _tensor_to_tensor(module.graph)
-    # A new module, as the program's own checks its inputs in hooks and refuses train() and eval().
-    return fx.GraphModule(module, module.graph)
+    # A new module, as the program's own checks its inputs in hooks and refuses train() and eval(). It has no mode but that in
+    # which it was exported.
+    return fx.GraphModule(module, module.graph).eval()
 
 
 def _tensor_to_tensor(graph: fx.Graph) -> None:

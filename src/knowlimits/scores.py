@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from knowlimits._machine import are_small, one_thread, rows_at_a_time
-from knowlimits.adapt import as_modules, device_of, in_blocks, logits_of
+from knowlimits.adapt import as_modules, device_of, in_blocks, outputs_of
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 
@@ -64,6 +64,8 @@ def mutual_information(probs: Array, *, base: float | None = None) -> Array:
     return _public(_mutual_information, probs, base)
 
 
+# A score must be continuous in the probabilities, also at zeros and ties: only then is its limit along a ray its value at the
+# limiting probabilities, which is what `FarField.score` says. `knowlimits.testing.check_score` checks it.
 SCORES: dict[str, Callable[..., Any]] = {
     "max_prob": max_prob,
     "entropy": entropy,
@@ -93,7 +95,7 @@ def probabilities(logits: Tensor) -> Tensor:
 def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = None) -> np.ndarray:
     """Euclidean length of the gradient of a score with respect to every input row, ``(n,)``, by automatic differentiation.
 
-    A module is evaluated in float64 and eval mode on a copy, so that it stays as it was.
+    A module is evaluated in float64 on a copy, so that it stays as it was.
 
     Args:
         model: what `knowlimits.far_field` takes, returning logits.
@@ -104,10 +106,10 @@ def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = No
     rows = torch.tensor(np.asarray(X), dtype=torch.float64)
     if rows.ndim < 2 or not rows.isfinite().all():
         raise ValueError(f"X must be finite and of shape (n, features) or more axes. Got shape {tuple(rows.shape)} instead.")
-    modules = [module.eval() for module in as_modules(model)]
+    modules = as_modules(model)
 
     def probs(inputs: Tensor) -> Tensor:
-        return probabilities(torch.cat([logits_of(module(inputs), len(inputs)) for module in modules]))
+        return probabilities(torch.cat([outputs_of(module, inputs) for module in modules]))
 
     with one_thread(are_small(modules, rows[:1].numel())):
         parts = in_blocks(modules, rows.to(device_of(modules)))
@@ -229,7 +231,8 @@ def _mutual_information(probs: Tensor) -> Tensor:
     mean = probs.mean(0)
     agree = (probs == probs[0]).all(0)
     mean = torch.where(agree, probs[0], mean)
-    positive = mean > 0
+    # The reciprocal of a smaller number overflows, and so would the gradient.
+    positive = mean >= torch.finfo(mean.dtype).tiny
     u = (probs - mean) / torch.where(positive, mean, 1.0)
     return torch.where(positive, mean * _phi(u), 0.0).sum(-1).mean(0)
 

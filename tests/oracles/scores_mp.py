@@ -14,25 +14,36 @@ def score(probs, name):
 
 
 def _score(rows, name):
-    members, classes = len(rows), len(rows[0])
-    mean = [sum(row[c] for row in rows) / members for c in range(classes)]
-    if name == "max_prob":
-        return 1 - max(mean)
-    if name == "entropy":
-        return _entropy(mean)
-    if name == "expected_entropy":
-        return sum(map(_entropy, rows)) / members
-    if name == "mutual_information":
-        return _entropy(mean) - sum(map(_entropy, rows)) / members
-    if name == "variance":
-        if members == 1:
-            return mpf(0)
-        return sum((row[c] - mean[c]) ** 2 for row in rows for c in range(classes)) / (members - 1) / classes
-    raise KeyError(name)
+    return DEFINITIONS[name](rows)
+
+
+def _mean(rows):
+    return [sum(row[c] for row in rows) / len(rows) for c in range(len(rows[0]))]
+
+
+def _expected_entropy(rows):
+    return sum(map(_entropy, rows)) / len(rows)
+
+
+def _variance(rows):
+    if len(rows) == 1:
+        return mpf(0)
+    mean, classes = _mean(rows), range(len(rows[0]))
+    return sum((row[c] - mean[c]) ** 2 for row in rows for c in classes) / (len(rows) - 1) / len(classes)
 
 
 def _entropy(p):
     return -sum((x * mpmath.log(x) for x in p if x > 0), mpf(0))
+
+
+#: By the names of the functions in `knowlimits.scores`, from (members, classes) probabilities.
+DEFINITIONS = {
+    "max_prob": lambda rows: 1 - max(_mean(rows)),
+    "entropy": lambda rows: _entropy(_mean(rows)),
+    "expected_entropy": _expected_entropy,
+    "mutual_information": lambda rows: _entropy(_mean(rows)) - _expected_entropy(rows),
+    "variance": _variance,
+}
 
 
 def published_mutual_information(probs):

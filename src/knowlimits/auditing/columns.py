@@ -93,12 +93,22 @@ class Source:
                 chosen.append(place)
         if not chosen:
             reasons = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:5])
-            hint = "" if asked is not None else " If there are measurements among them, pass continuous=, names or 'all'."
-            raise ValueError(f"X must have a continuous column. Got none ({reasons}).{hint}")
+            raise ValueError(f"X must have a continuous column. Got none ({reasons}).{self._what_helps(X, asked)}")
         columns = np.stack([np.asarray(_column(X, place), dtype=np.float64) for place in chosen])
         deviations = columns.std(1)
         steps = self._affine.matrix[:, chosen].T * deviations[:, None]
         return Continuous(tuple(self.names[p] for p in chosen), steps, deviations, np.median(columns, axis=1), left_out)
+
+    def _what_helps(self, X: Any, asked: set[int] | None) -> str:
+        """What to do where no column can move, or ``""``."""
+        every = set(range(len(self.names)))
+        if asked is None and not all(self._why_not(_column(X, place), place, every) for place in every):
+            return " If there are measurements among them, pass continuous=, names or 'all'."
+        if any(self._affine.held):
+            return (
+                " To audit what lies behind such steps, pass the last step of the Pipeline, and rows as the others make them."
+            )
+        return ""
 
     def _why_not(self, values: np.ndarray, place: int, asked: set[int] | None) -> str:
         """Why a column stays where it is; ``""`` for a measurement."""

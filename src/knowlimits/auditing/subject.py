@@ -19,7 +19,7 @@ class Subject:
     """A model and its data.
 
     Attributes:
-        modules: the members, in float64 and eval mode.
+        modules: the members, in float64.
         classes: labels of the classes, ``(classes,)``.
         columns: the columns that move.
         rows: what the network sees of the data, ``(n, inputs)``; a sample of them if there are many.
@@ -72,13 +72,13 @@ def read_subject(
         ValueError: if data and model do not fit; the text says where.
     """
     source = Source(model, X, feature_names)
-    modules = [module.eval() for module in as_modules(source.network)]
+    modules = as_modules(source.network)
     rows = source.rows("X", X)
     columns = source.continuous(X, continuous)
     try:
         count = member_probabilities(modules, torch.from_numpy(rows[:1])).shape[2]
     except RuntimeError as error:
-        raise ValueError(f"model cannot take rows of {rows.shape[1]} features: {str(error).splitlines()[0]}.") from None
+        raise ValueError(f"model cannot take rows of {rows.shape[1]} features: {str(error).splitlines()[0]}.") from error
     classes = _classes(model, y, count)
     labels = None if y is None else _places("y", y, classes, len(rows))
     if labels is not None and len(np.unique(labels)) < 2:

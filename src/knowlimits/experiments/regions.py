@@ -28,7 +28,7 @@ def draw_regions(path: Path, model: Any, cells: Partition, box: tuple[float, flo
     extent = box or _middle(cells)
     x, y = np.meshgrid(np.linspace(extent[0], extent[1], _GRID), np.linspace(extent[2], extent[3], _GRID))
     points = torch.from_numpy(np.stack([x.ravel(), y.ravel()], axis=1))
-    modules = [module.eval() for module in as_modules(model)]
+    modules = as_modules(model)
     entropy = scores.entropy(member_probabilities(modules, points), base=2).numpy().reshape(x.shape)
     figure, ax = plots.plt.subplots(figsize=(6, 5), layout="constrained")
     image = ax.imshow(entropy, origin="lower", extent=extent, cmap="Purples", vmin=0, aspect="auto", interpolation="nearest")

@@ -43,7 +43,7 @@ class AnchoredEnsemble(StackClassifier):
         *,
         members: int = 10,
         prior_variance: float = 2.0,
-        learning_rate: float = 0.001,
+        learning_rate: float = 0.005,
         dropout: float = 0.0,
         class_weight: dict | str | None = None,
         batch_size: int = 64,

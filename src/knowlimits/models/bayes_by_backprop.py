@@ -20,6 +20,12 @@ from knowlimits.networks import Member, Stack, Trained, Variational, stream
 class BayesByBackprop(StackClassifier):
     """A ReLU classifier with a Gaussian over every weight, one member per weight sample (Blundell et al., 2015).
 
+    The KL term sums over all weights of the network, the likelihood over the rows. At its full weight, ``beta=1``, a hundred
+    rows do not outweigh it and the network underfits, so that the default is colder. A prior with much of its mass next to 0 (a
+    small `prior_sigma2`), steps that are too few or too small to take the standard deviations to the prior's, and a KL term
+    that is there from the start, take all weights to 0 before there is anything to hold them: the prediction is then near the
+    share of each class, whatever the input.
+
     Args:
         hidden_sizes: width of every hidden layer.
         members: number of weight samples to predict with.
@@ -28,7 +34,7 @@ class BayesByBackprop(StackClassifier):
         prior_pi: weight of the first component of the prior, a mixture of two Gaussians around 0.
         prior_sigma1: standard deviation of the first component.
         prior_sigma2: standard deviation of the second component.
-        beta: weight of the KL term; 1 is Bayes' rule, less is a colder posterior.
+        beta: weight of the KL term beside the log likelihood of all rows; 1 is Bayes' rule, less is a colder posterior.
         anneal: let the KL term grow from 0 over the first 40% of the steps.
         kl_weights: how the KL term is spread over the mini-batches of an epoch: ``"geometric"``, most of it on
             the first, as Blundell et al. prefer (section 3.4), or ``"uniform"``.
@@ -54,12 +60,12 @@ class BayesByBackprop(StackClassifier):
         posterior_rho: float = -4.0,
         prior_pi: float = 0.5,
         prior_sigma1: float = 1.0,
-        prior_sigma2: float = 0.1,
-        beta: float = 1.0,
-        anneal: bool = False,
+        prior_sigma2: float = 0.5,
+        beta: float = 0.1,
+        anneal: bool = True,
         kl_weights: str = "geometric",
         samples: int = 3,
-        learning_rate: float = 0.001,
+        learning_rate: float = 0.005,
         dropout: float = 0.0,
         class_weight: dict | str | None = None,
         batch_size: int = 64,

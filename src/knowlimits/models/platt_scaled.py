@@ -2,7 +2,8 @@
 
 Platt, "Probabilistic Outputs for Support Vector Machines", 1999, for two classes: ``sigmoid(a f + b)``. For more classes,
 temperature scaling (Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017):
-``softmax(logits / T)``. Both are folded into the last layer, so that the result is a ReLU network like any other.
+``softmax(logits / T)``, to Platt's targets. Both are folded into the last layer, so that the result is a ReLU network like any
+other.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ class PlattScaled(StackClassifier):
     """A ReLU classifier with its logits scaled on a validation set (Platt, 1999; Guo et al., 2017).
 
     The validation set given to `fit` decides about early stopping and about the scaling. Without one, a share of every
-    class is held out for the scaling alone.
+    class is held out for the scaling alone, one row at least, and none of a class that has no other. Where nothing can be
+    held out, nothing is scaled.
 
     Args:
         hidden_sizes: width of every hidden layer.
@@ -80,7 +82,7 @@ class PlattScaled(StackClassifier):
         return [replace(m, rows=rows, batch_size=min(self.batch_size, len(rows))) for m in members]
 
     def _hold_out(self, task: Task, seed: int) -> np.ndarray:
-        """A share of every class, at least one row and not all of them."""
+        """A share of every class, at least one row and not all of them: none of a class that has one row."""
         rng = stream(seed, "holdout")
         chosen = []
         for label in range(task.classes):
@@ -92,6 +94,8 @@ class PlattScaled(StackClassifier):
     def _build_stack(self, task: Task, members: list[Member], trained: list[Trained]) -> Stack:
         unscaled = super()._build_stack(task, members, trained)
         rows = task.validation_rows if len(task.validation_rows) else self._hold_out(task, members[0].seed)
+        if not len(rows):
+            return unscaled
         with torch.no_grad():
             logits = unscaled(torch.tensor(task.X[rows]))[0].numpy()
         y = task.y[rows]
@@ -129,11 +133,18 @@ def platt_scale(logit: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[
 
 
 def temperature(logits: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
-    """The temperature that minimises the weighted cross-entropy of ``softmax(logits / temperature)``, within e^-10 and e^10."""
+    """The temperature that minimises the weighted cross-entropy of ``softmax(logits / temperature)``, within e^-10 and e^10.
+
+    The targets are Platt's, for K classes: ``(N + 1) / (N + K)`` for a row's own class, which has N rows, and ``1 / (N + K)``
+    for the others. Where the rows are separable, the likeliest temperature would be 0, and every prediction certain.
+    """
+    classes = logits.shape[1]
+    share = 1 / (np.bincount(y, minlength=classes)[y] + classes)
+    own = 1 - classes * share
 
     def loss(log_temperature: float) -> float:
-        scaled = logits * np.exp(-log_temperature)
-        return float(-weights @ log_softmax(scaled, axis=1)[np.arange(len(y)), y])
+        log_probs = log_softmax(logits * np.exp(-log_temperature), axis=1)
+        return float(-weights @ (own * log_probs[np.arange(len(y)), y] + share * log_probs.sum(1)))
 
     result: Any = minimize_scalar(loss, bounds=(-10, 10), method="bounded", options={"xatol": 1e-9})
     return float(np.exp(result.x))

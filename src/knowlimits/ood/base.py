@@ -17,6 +17,8 @@ class Detector:
         layer: name of the submodule whose input are the features; the last `torch.nn.Linear` that runs, without it.
     """
 
+    _looks_at_features = True
+
     def __init__(self, layer: str | None = None):
         self.layer = layer
         self._view: View | None = None
@@ -32,7 +34,7 @@ class Detector:
         Raises:
             ValueError: if labels are needed and not given, or do not fit.
         """
-        view = View(model, self.layer)
+        view = View(model, self.layer, self._looks_at_features)
         with one_blas_thread(), one_thread():
             return self._fit_seen(view, view.at(X), y)
 
@@ -88,7 +90,8 @@ def fit_all(detectors: Sequence[Detector], model: Any, X: Any, y: Any = None) ->
     """
     if len({detector.layer for detector in detectors}) > 1:
         raise ValueError(f"detectors must have one layer. Got {sorted({str(d.layer) for d in detectors})}.")
-    view = View(model, detectors[0].layer if detectors else None)
+    features = any(detector._looks_at_features for detector in detectors)
+    view = View(model, detectors[0].layer if detectors else None, features)
     seen = view.at(X)
     for detector in detectors:
         detector._fit_seen(view, seen, y)

@@ -292,5 +292,5 @@ class Guard(ClassifierMixin, BaseEstimator):
     def _model_probs(self, X: Any) -> np.ndarray:
         if hasattr(self.model, "predict_proba"):
             return np.asarray(self.model.predict_proba(X))
-        modules = [module.eval() for module in as_modules(self.model)]
+        modules = as_modules(self.model)
         return member_probabilities(modules, as_points("X", X)).mean(0).numpy()

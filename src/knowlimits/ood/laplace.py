@@ -71,9 +71,15 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         modules = as_modules(self.model)
         if len(modules) > 1 or (isinstance(modules[0], Stack) and modules[0].members > 1):
             raise ValueError("model must have one member. Got several: take one of them.")
+        weight, bias = _last_layer(modules[0])
         self._view = View(modules[0])
         seen = self._view.at(X)
-        weight, bias = _last_layer(modules[0])
+        # One logit f counts as (0, f).
+        if weight.shape[1] != seen.features.shape[1] or max(2, len(weight)) != seen.logits.shape[2]:
+            raise ValueError(
+                "model must define its linear layers in the order in which they run. Got one whose last to run is not the last "
+                "that its modules() have."
+            )
         self.weights_ = np.concatenate([weight, bias[:, None]], axis=1)
         if not np.allclose(self._logits(seen.features), seen.logits[0], rtol=1e-6, atol=1e-6):
             raise ValueError("model must end in a linear layer, whose outputs are its logits. Got one that does not.")

@@ -27,6 +27,8 @@ def energy(logits: np.ndarray) -> np.ndarray:
 class Energy(Detector):
     """Minus the logarithm of the sum of exponentials of the logits (Liu et al., NeurIPS 2020), the mean over members."""
 
+    _looks_at_features = False
+
     def _score(self, seen: Seen) -> np.ndarray:
         return energy(seen.logits)
 
@@ -37,6 +39,8 @@ class Energy(Detector):
 
 class MaxLogit(Detector):
     """Minus the largest logit (Hendrycks et al., ICML 2022), the mean over members."""
+
+    _looks_at_features = False
 
     def _score(self, seen: Seen) -> np.ndarray:
         return -seen.logits.max(-1).mean(0)

@@ -62,7 +62,6 @@ class Panel:
             y: class labels, ``(n,)``.
         """
         self._view = View(model, self.layer)
-        self._last = self._view if self.layer is None else View(model)
         seen = self._view.at(X)
         self.members = len(seen.logits)
         self._detectors: dict[str, Detector] = {
@@ -84,6 +83,7 @@ class Panel:
             self.laplace = LaplaceMembers(model, X, y)
         except ValueError as error:
             self.without_laplace = str(error)
+        self._last = self._view if self.layer is None or self.laplace is None else View(model)
         self.guard = Guard(model, random_state=0).fit(X)
         return self
 

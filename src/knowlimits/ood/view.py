@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from knowlimits._machine import are_small, one_thread
-from knowlimits.adapt import as_modules, in_blocks, logits_of
+from knowlimits.adapt import as_modules, in_blocks, outputs_of
 from knowlimits.farfield import as_points, as_rays
 from knowlimits.networks import Stack
 from knowlimits.piecewise import blocks, follow
@@ -48,15 +48,15 @@ class View:
     Args:
         model: what `knowlimits.far_field` takes.
         layer: name of the submodule whose input are the features; the last `torch.nn.Linear` that runs, without it.
+        features: look for features; without, a model needs no such layer and has logits only.
 
     Raises:
         ValueError: if there is no such submodule.
     """
 
-    def __init__(self, model: Any, layer: str | None = None):
-        modules = [module.eval() for module in as_modules(model)]
-        self._modules = modules
-        self._taps = [_StackTap(m) if isinstance(m, Stack) else _Tap(m, layer) for m in modules]
+    def __init__(self, model: Any, layer: str | None = None, features: bool = True):
+        self._modules = as_modules(model)
+        self._taps = [_StackTap(m) if isinstance(m, Stack) else _Tap(m, layer, features) for m in self._modules]
 
     def at(self, X: Any) -> Seen:
         """What the model says at points ``(n, ...)``."""
@@ -112,7 +112,7 @@ class _StackTap(nn.Module):
 class _Tap(nn.Module):
     """Features and logits of a module side by side."""
 
-    def __init__(self, module: nn.Module, layer: str | None):
+    def __init__(self, module: nn.Module, layer: str | None, features: bool):
         super().__init__()
         self.module, self.members, self.logits = module, 1, 0
         named = dict(module.named_modules())
@@ -121,19 +121,24 @@ class _Tap(nn.Module):
                 f"layer must be the name of a submodule. Got {layer!r}, there are {', '.join(filter(None, named))}."
             )
         self._layers = [named[layer]] if layer is not None else [m for m in named.values() if isinstance(m, nn.Linear)]
-        if not self._layers:
-            raise ValueError("layer must be given for a model without a torch.nn.Linear. Got None instead.")
+        if features and not self._layers:
+            there = ", ".join(filter(None, named))
+            hint = (
+                f"name one of {there}" if there else "put what makes the logits of the features into a submodule, and name it"
+            )
+            raise ValueError(f"layer must be given for a model without a torch.nn.Linear. Got None instead: {hint}.")
+        self._features = features
 
     def forward(self, x: Tensor) -> Tensor:
         caught: list[Tensor] = []
         hooks = [m.register_forward_pre_hook(lambda _, args: caught.append(args[0])) for m in self._layers]
         try:
-            logits = logits_of(self.module(x), len(x))
+            logits = outputs_of(self.module, x)
         finally:
             for hook in hooks:
                 hook.remove()
-        if not caught:
+        if self._features and not caught:
             raise ValueError("layer must be a submodule that runs. Got one that does not.")
         logits = logits.transpose(0, 1).flatten(1)
         self.logits = logits.shape[1]
-        return torch.cat([caught[-1].flatten(1), logits], 1)
+        return torch.cat([caught[-1].flatten(1), logits], 1) if self._features else logits

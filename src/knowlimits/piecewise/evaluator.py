@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from knowlimits.modes import uses_own_statistics
 from knowlimits.piecewise.operations import (
     TABLE,
     Affine,
@@ -34,16 +35,62 @@ _CASTS = {"_to_copy", "to", "contiguous"}
 _WRITES = {"copy", "fill", "zero"}
 _INDEXED = {"index", "index_select", "gather"}
 _CONTROL = {"_local_scalar_dense", "is_nonzero", "item", "nonzero"}
-_COMPARISONS = {"gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin", "sort", "topk", "sign", "floor", "round", "ceil"}
-_PRODUCTS = {"mul", "mm", "bmm", "addmm", "baddbmm", "mv", "dot", "pow", "square", "div", "reciprocal"}
+_COMPARISONS = {
+    "gt",
+    "ge",
+    "lt",
+    "le",
+    "eq",
+    "ne",
+    "argmax",
+    "argmin",
+    "sign",
+    "sgn",
+    "signbit",
+    "floor",
+    "round",
+    "ceil",
+    "trunc",
+}
+_COMPARISONS |= {"frac", "fmod", "remainder", "heaviside", "hardshrink"}
+_ORDERS = {"sort", "topk", "median", "nanmedian", "kthvalue", "cummax", "cummin", "_cummax_helper", "_cummin_helper"}
+_PRODUCTS = {
+    "mul",
+    "mm",
+    "bmm",
+    "addmm",
+    "baddbmm",
+    "mv",
+    "dot",
+    "pow",
+    "square",
+    "div",
+    "reciprocal",
+    "glu",
+    "prod",
+    "_trilinear",
+}
+_BENDING = {"exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "sin", "cos", "tan", "sinh", "cosh"}
 _HINTS = {
-    "control": "Python cannot branch on it, as a ray has no one value: use relu, clamp, maximum or minimum instead.",
+    "control": "Python cannot read it or branch on it, as a ray has no one value: use relu, clamp, maximum or minimum instead.",
     "comparison": "it jumps where its argument crosses a threshold: use relu, clamp, maximum or minimum instead.",
-    "product": "a product or quotient of two values that both hang on the input is not piecewise linear (attention, gating).",
-    "random": "it draws random numbers: put the model into eval mode, model.eval(), or use knowlimits.dropout_members.",
-    "training": "batch statistics tie the rows of a batch together: put the model into eval mode, model.eval().",
+    "codes": "whole numbers (codes for an embedding, say) jump along a ray: hold their columns fixed, in a module that takes "
+    "the others.",
+    "order": "it puts values in order, which is not followed: amax, amin, maximum, minimum and max pooling are.",
+    "product": "a product, quotient or power of values that all hang on the input is not piecewise linear (attention, gating).",
+    "bending": "far out it tends to no straight line, so that there is no limit to be computed from it.",
+    "random": "it draws random numbers: in eval mode, model.eval(), dropout is off; knowlimits.dropout_members fixes masks.",
+    "always random": "it draws random numbers in eval mode too: leave them out; torch.nn.functional.dropout needs "
+    "training=self.training, and a program must be exported in eval mode.",
+    "training": "statistics of a batch tie its rows together: put the model into eval mode, model.eval(), or give its norm "
+    "running statistics.",
+    "always training": "it norms by what it is given in eval mode too: a batch norm needs running statistics, and in place of "
+    "an instance norm a torch.nn.GroupNorm with a group for each channel can be followed.",
     "mixed": "it combines different rows of the batch, so a row has no ray of its own.",
-    "constant": "a constant tensor is written over with values that hang on the input: build it with torch.cat or torch.stack.",
+    "constant": "a constant tensor is written over with values that hang on the input: make a new one, by an operation that is "
+    "not in place, or by torch.cat or torch.stack.",
+    "recurrent": "recurrent layers of torch are not followed: gates multiply values that all hang on the input (LSTM, GRU); "
+    "without gates, write the recurrence with torch.nn.Linear.",
     "curved": "it is not piecewise linear, so it has no polytopes; knowlimits.far_field knows its limits.",
     "unknown": "the table of operations has no entry for it: see knowlimits.piecewise.register.",
 }
@@ -91,7 +138,7 @@ class Evaluator(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._where: list[str] = []
+        self._where: list[tuple[str, nn.Module]] = []
         # Numbers in the largest tensor that was met.
         self.largest = 0
 
@@ -145,7 +192,7 @@ class Evaluator(TorchDispatchMode):
             if isinstance(submodule, torch.jit.ScriptModule):
                 continue
             label = f"{name or 'the model'} ({type(submodule).__name__})"
-            enter = submodule.register_forward_pre_hook(lambda *_, label=label: self._where.append(label))
+            enter = submodule.register_forward_pre_hook(lambda module, _, label=label: self._where.append((label, module)))
             handles += [enter, submodule.register_forward_hook(lambda *_: self._where.pop() and None)]
         try:
             yield
@@ -157,8 +204,9 @@ class Evaluator(TorchDispatchMode):
         kwargs = kwargs or {}
         traced = _traced_among(args) + (_traced_among(kwargs.values()) if kwargs else [])
         name = func.overloadpacket.__name__
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            raise self.refuse(name, "random")
+        # One that is in the table (RReLU's) draws in train mode only.
+        if torch.Tag.nondeterministic_seeded in func.tags and name.removesuffix("_") not in TABLE:
+            raise self.refuse(name, "product" if "attention" in name else "random")
         if not traced:
             return func(*args, **kwargs)
         args = self._positional(func, args, kwargs)
@@ -198,12 +246,12 @@ class Evaluator(TorchDispatchMode):
             return func(traced[0].like, *args[1:], **kwargs)
         if name in _CASTS:
             if not kwargs.get("dtype", torch.float64).is_floating_point:
-                raise self.refuse(name, "comparison")
+                raise self.refuse(name, "comparison" if kwargs["dtype"] == torch.bool else "codes")
             return self.copy(traced[0])
         try:
             if isinstance(entry, Move):
                 if name in _INDEXED and _traced_among(args[1:]):
-                    raise self.refuse(name, "comparison")
+                    raise self.refuse(name, "codes")
                 return self.move(func, args, kwargs, traced)
             if isinstance(entry, Affine):
                 self._check_affine(entry, name, args, kwargs)
@@ -216,7 +264,7 @@ class Evaluator(TorchDispatchMode):
                 return self.joint(entry, func, args, kwargs)
         except MixedRays:
             raise self.refuse(name, "mixed") from None
-        kinds = {"control": _CONTROL, "comparison": _COMPARISONS, "product": _PRODUCTS}
+        kinds = {"control": _CONTROL, "comparison": _COMPARISONS, "order": _ORDERS, "product": _PRODUCTS, "bending": _BENDING}
         raise self.refuse(name, next((kind for kind, names in kinds.items() if name in names), "unknown"))
 
     def _check_affine(self, entry: Affine, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
@@ -238,7 +286,7 @@ class Evaluator(TorchDispatchMode):
 
     def overflow(self, what: str) -> OverflowError:
         """The error for numbers that have passed the largest float."""
-        where = f" in {self._where[-1]}" if self._where else ""
+        where = f" in {self._where[-1][0]}" if self._where else ""
         return OverflowError(
             f"model must keep its numbers below {torch.finfo(torch.float64).max:.1e}. "
             f"Got larger ones at {what}{where}: scale its weights, or the inputs."
@@ -246,8 +294,18 @@ class Evaluator(TorchDispatchMode):
 
     def refuse(self, name: str, kind: str) -> UnsupportedOperation:
         """The error for an operation, of one of the kinds of hints."""
-        where = f" in {self._where[-1]}" if self._where else ""
-        return UnsupportedOperation(f"operation {name}{where} cannot be followed: {_HINTS[kind]}")
+        where, module = self._where[-1] if self._where else ("", None)
+        hint = _HINTS[_hinted(kind, module)]
+        return UnsupportedOperation(f"operation {name}{f' in {where}' if where else ''} cannot be followed: {hint}")
+
+
+def _hinted(kind: str, module: nn.Module | None) -> str:
+    """The kind of hint that helps in the module that runs, if it is known."""
+    if kind in ("constant", "product", "random", "unknown") and isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        return "recurrent"
+    if module is not None and kind in ("random", "training") and (not module.training or uses_own_statistics(module)):
+        return f"always {kind}"
+    return kind
 
 
 def above_dispatch() -> Any:

@@ -193,6 +193,7 @@ register("minimum", Rewrite(lambda a, b: -torch.maximum(-a, -b)))
 register("amin", Rewrite(lambda x, dim=(), keepdim=False: -torch.amax(-x, dim, keepdim)))
 register("abs", Rewrite(lambda x: torch.maximum(x, -x)))
 register("leaky_relu", Rewrite(lambda x, slope=0.01: torch.relu(x) - slope * torch.relu(-x)))
+register("rrelu_with_noise", Rewrite(lambda x, noise, lower=1 / 8, upper=1 / 3, *mode: _rrelu(x, lower, upper, *mode)))
 register("softshrink", Rewrite(lambda x, lambd=0.5: torch.relu(x - lambd) - torch.relu(-x - lambd)))
 register("hardsigmoid", Rewrite(lambda x: torch.clamp(x + 3, 0, 6) / 6))
 register("threshold", Rewrite(lambda x, threshold, value: _threshold(x, threshold, value)))
@@ -202,6 +203,14 @@ def _threshold(x: Tensor, threshold: float, value: float) -> Tensor:
     if threshold != value:
         raise UnsupportedOperation("threshold with a value other than the threshold jumps there, so it has no far field")
     return _clamp(x, low=threshold)
+
+
+def _rrelu(x: Tensor, lower: float, upper: float, training: bool = False, generator: Any = None) -> Tensor:
+    if training:
+        raise UnsupportedOperation(
+            "RReLU draws a slope for every number in train mode: put the model into eval mode, model.eval()"
+        )
+    return torch.nn.functional.leaky_relu(x, (lower + upper) / 2)
 
 
 def _prelu(x: Tensor, weight: Tensor) -> Tensor:
