@@ -3,11 +3,12 @@
 Three things are measured on the same rays, every column of 569 rows of breast cancer up and down (34,140 rays): the time to the
 limits; how far the limiting confidence is from the truth, which is evaluated in hundreds of digits at a radius of 10^40; and
 the distance from which on the confidence stays within 0.01 of its limit, of which a grid knows the decade. Then the times of
-whole audits.
+whole audits, and of wide tables the memory too: seconds and the peak of the whole process, of which the imports take 0.4 GB.
 
     python -m benchmarks.audit
 """
 
+import resource
 import subprocess
 import sys
 import time
@@ -130,6 +131,33 @@ def whole():
     print(f"audit of 200,000 rows, 100 columns: {time.perf_counter() - began:.1f} s. {found.notes[1]}")
 
 
+WIDE = {
+    "linear model": lambda columns: nn.Linear(columns, 1),
+    "MLP 64-64": lambda columns: nn.Sequential(
+        nn.Linear(columns, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2)
+    ),
+    "head of 10 classes": lambda columns: nn.Linear(columns, 10),
+}
+
+
+def wide(name, columns, rows):
+    """In a process of its own, whose peak is that of this audit."""
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    net = WIDE[name](columns)
+    X = rng.normal(size=(rows, columns))
+    labels = np.arange(rows) % max(2, net(torch.zeros(1, columns)).shape[1])
+    began = time.perf_counter()
+    kl.audit(net, X, labels)
+    seconds = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
+    print(f"audit of a {name}, {rows:,} rows, {columns:,} columns: {seconds:.1f} s, peak {peak:.2f} GB", flush=True)
+
+
 if __name__ == "__main__":
     limits()
-    subprocess.run([sys.executable, "-c", "from benchmarks import audit; audit.whole()"], check=True)
+    calls = ["whole()"]
+    calls += [f"wide({name!r}, {columns}, 5000)" for name in WIDE for columns in (100, 200, 400, 1000)]
+    calls += [f"wide('head of 10 classes', {columns}, 400)" for columns in (384, 512, 1024)]
+    for call in calls:
+        subprocess.run([sys.executable, "-c", f"from benchmarks import audit; audit.{call}"], check=True)

@@ -583,6 +583,17 @@ def test_curves_of_the_columns_that_come_first(monkeypatch, audited, pipeline, w
     assert_same(some.features, audited.features)
 
 
+def test_wide_tables_have_fewer_rows_and_say_so():
+    assert [features._curve_rows(count) for count in (1, 13, 100, 121, 250, 1000)] == [20, 20, 20, 20, 9, 9]
+    X = np.random.default_rng(0).normal(size=(120, 300))
+    torch.manual_seed(0)
+    audited = kl.audit(nn.Linear(300, 2), X, max_rows=60)
+    assert audited._features.rows == (60, 33, 33, 9)
+    assert "over 60 rows for the model and 33 for its remedies" in audited.notes[1]
+    assert "over 33 rows, found between" in audited.notes[1]
+    assert "curves are over 9 rows, for the 250 columns of 300 that come first" in audited.notes[1]
+
+
 WIDE = """
 import resource, sys
 import numpy as np

@@ -17,6 +17,9 @@ SURE = 0.99
 # Rays of the limits of a model, of those of its remedies, and those that are followed to where they settle, of this many
 # rows at least; rows of curves.
 _RAYS, _OTHER_RAYS, _SETTLED_RAYS, _FEWEST, _CURVE_ROWS = 100_000, 3_000, 3_000, 50, 20
+# In tables of many columns the rows of all but the first are fewer, down to this many, for so many rays; and those of curves,
+# down to this many, for so many points.
+_FEWEST_WIDE, _WIDE_RAYS, _FEWEST_CURVES, _CURVE_POINTS = 20, 20_000, 8, 100_000
 #: Columns that have curves: those that an HTML report has room for.
 CURVES = 250
 # Numbers in a block of rays or of points, of which there are as many as columns squared in all.
@@ -49,7 +52,9 @@ def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> 
     """Follow every continuous column of the rows towards minus and plus infinity."""
     columns = subject.columns
     F = len(columns.names)
-    most = [max(_FEWEST, count // (2 * F)) for count in (_RAYS, _OTHER_RAYS, _SETTLED_RAYS)]
+    fewest = min(_FEWEST, max(_FEWEST_WIDE, _WIDE_RAYS // (2 * F)))
+    counts = ((_FEWEST, _RAYS), (fewest, _OTHER_RAYS), (fewest, _SETTLED_RAYS))
+    most = [max(least, count // (2 * F)) for least, count in counts]
     rows = [subject.rows[some(len(subject.rows), count, rng)] for count in most]
     found = [_ends(subject, panel, *block) for block in blocks(rows[0], columns.steps)]
     ends = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
@@ -81,8 +86,8 @@ def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> 
             table.append(row)
     whole = Table.of(table)
     curves = _curves(subject, panel, rng, columns_by_danger(whole)[:CURVES])
-    counts = (len(rows[0]), len(rows[1]), len(rows[2]), min(_CURVE_ROWS, len(subject.rows)))
-    return Features(whole, curves, counts, {name: float(values.mean()) for name, values in sure.items()}, limits)
+    used = (len(rows[0]), len(rows[1]), len(rows[2]), min(_curve_rows(F), len(subject.rows)))
+    return Features(whole, curves, used, {name: float(values.mean()) for name, values in sure.items()}, limits)
 
 
 def by_danger(table: Table) -> np.ndarray:
@@ -169,8 +174,14 @@ def _classes(probs: np.ndarray, subject: Subject, features: int) -> list[list[st
     return found
 
 
+def _curve_rows(features: int) -> int:
+    """How many rows curves are over."""
+    points = len(PLACES) * min(features, CURVES)
+    return min(_CURVE_ROWS, max(_FEWEST_CURVES, _CURVE_POINTS // points))
+
+
 def _curves(subject: Subject, panel: Panel, rng: np.random.Generator, chosen: list[int]) -> dict[str, np.ndarray]:
-    rows = subject.rows[some(len(subject.rows), _CURVE_ROWS, rng)]
+    rows = subject.rows[some(len(subject.rows), _curve_rows(len(subject.columns.names)), rng)]
     steps = subject.columns.steps
     found: dict[str, np.ndarray] = {}
     size = max(1, at_once(rows.shape[1]) // (len(PLACES) * len(rows)))
