@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from knowlimits.formats.budget import MOST_OPERATIONS
 from knowlimits.formats.pt2_checks import (
     Check,
     each,
@@ -28,7 +29,8 @@ from knowlimits.formats.pt2_checks import (
     refusal,
     union,
 )
-from knowlimits.formats.pt2_operations import is_allowed
+from knowlimits.formats.pt2_operations import ON_SIZES, is_allowed
+from knowlimits.formats.pt2_rehearsal import CHECK
 
 
 def name(value: Any, where: str) -> str:
@@ -39,7 +41,7 @@ def name(value: Any, where: str) -> str:
 
 
 # Attributes that a module has before any weight of its own; to set one would change what the module does.
-_TAKEN = set(dir(torch.fx.GraphModule(torch.nn.Module(), torch.fx.Graph()))) | {"_guards_fn", "_in_spec", "_out_spec"}
+_TAKEN = set(dir(torch.fx.GraphModule(torch.nn.Module(), torch.fx.Graph()))) | {"_guards_fn", "_in_spec", "_out_spec", CHECK}
 
 
 def path(value: Any, where: str) -> str:
@@ -162,7 +164,7 @@ _ARGUMENT = union(
     as_layout=_STRIDED,
     as_device=_device,
 )
-_NODE = record(
+_ANY_NODE = record(
     "is_hop_single_tensor_return name",
     target=_target,
     inputs=each(record("kind", name=name, arg=_ARGUMENT, kind=one_of(None, 1, 2))),
@@ -172,11 +174,29 @@ _NODE = record(
     is_hop_single_tensor_return=one_of(None),
     name=nullable(name),
 )
+
+
+def _node(value: Any, where: str) -> dict[str, Any]:
+    """A call; Python's arithmetic takes text and lists too, and makes more of them."""
+    node = _ANY_NODE(value, where)
+    for i, one in enumerate(node["inputs"]):
+        if node["target"] in ON_SIZES and not one["arg"].keys() <= {"as_int", "as_sym_int"}:
+            raise refusal(f"{where}.inputs[{i}].arg", "a size or an integer", ", ".join(one["arg"]))
+    return node
+
+
+def _nodes(value: Any, where: str) -> list[Any]:
+    most = MOST_OPERATIONS["pt2"]
+    if isinstance(value, list) and len(value) > most:
+        raise refusal(where, f"at most {most:,} operations", f"{len(value):,}")
+    return each(_node)(value, where)
+
+
 _GRAPH = record(
     "custom_obj_values sym_float_values",
     inputs=each(union(as_tensor=_TENSOR)),
     outputs=each(union(as_tensor=_TENSOR)),
-    nodes=each(_NODE),
+    nodes=_nodes,
     tensor_values=mapping(name, _tensor_meta(_SIZE)),
     sym_int_values=mapping(name, _SIZE),
     sym_bool_values=one_of({}),
