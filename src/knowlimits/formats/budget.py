@@ -7,6 +7,7 @@ of inputs is bounded too, as what is harmless for a few inputs need not be so fo
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -38,26 +39,37 @@ _SORTED = 64
 _PER_STEP = {torch.float32: 32, torch.float64: 32, torch.float16: 8, torch.bfloat16: 8}
 
 
-class Meter(TorchDispatchMode):
-    """Counts what the operations under it take, and refuses the first one that goes too far.
+@dataclass(frozen=True)
+class Taken:
+    """What an evaluation took.
 
     Attributes:
-        bytes: most bytes that were in use at once, at least; a little more than that where many tensors come and go.
+        inputs: how many there were.
+        bytes: most that were in use at once, or a little more where many tensors come and go.
         steps: of work.
     """
 
-    def __init__(self, like: "Meter | None" = None, times: float = 1.0) -> None:
+    inputs: int
+    bytes: int
+    steps: float
+
+
+class Meter(TorchDispatchMode):
+    """Counts what the operations under it take, and refuses the first one that goes too far."""
+
+    def __init__(self, inputs: int = 1, first: Taken | None = None) -> None:
         """Meter an evaluation.
 
         Args:
-            like: an evaluation of fewer inputs, which says what the file needs for each.
-            times: how many times as many inputs there are now.
+            inputs: how many there are.
+            first: what an evaluation of a few took, which says what the file needs for each.
         """
         super().__init__()
-        self.bytes = 0
-        self.steps = 0.0
-        share = (GROWTH * times * like.bytes, GROWTH * times * like.steps) if like else (0, 0)
-        self._most_bytes, self._most_steps = max(MOST_BYTES, share[0]), max(MOST_STEPS, share[1])
+        self._inputs = inputs
+        self._bytes, self._steps = 0, 0.0
+        share = GROWTH * inputs / first.inputs if first else 0
+        self._most_bytes = max(MOST_BYTES, share * first.bytes if first else 0)
+        self._most_steps = max(MOST_STEPS, share * first.steps if first else 0)
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
         self._in_use = self._since = 0
 
@@ -86,11 +98,15 @@ class Meter(TorchDispatchMode):
             self._room(name, written, sum(_repeated(t) for t in tensors))
         return result
 
+    def taken(self) -> Taken:
+        """What was counted."""
+        return Taken(self._inputs, self._bytes, self._steps)
+
     def _work(self, name: str, steps: float) -> None:
-        self.steps += steps
-        if self.steps > self._most_steps:
+        self._steps += steps
+        if self._steps > self._most_steps:
             raise ValueError(
-                f"{name} would take too long: with it the model takes {self.steps:.0e} steps, and {self._most_steps:.0e} are "
+                f"{name} would take too long: with it the model takes {self._steps:.2g} steps, and {self._most_steps:.2g} are "
                 "allowed for as many inputs"
             )
 
@@ -112,9 +128,9 @@ class Meter(TorchDispatchMode):
         self._in_use += size
         self._since += 1
         # Not at every operation, as to look through many takes as long as they are many.
-        if self._in_use > self.bytes and 8 * self._since > len(self._alive):
+        if self._in_use > self._bytes and 8 * self._since > len(self._alive):
             self._forget()
-        self.bytes = max(self.bytes, self._in_use)
+        self._bytes = max(self._bytes, self._in_use)
 
     def _forget(self) -> None:
         """Leave out what is no longer in use."""

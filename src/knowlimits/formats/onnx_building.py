@@ -71,7 +71,7 @@ class Building:
 
     def call_module(self, module: nn.Module, x: fx.Node) -> fx.Node:
         """A module of its own, so that others find layers by their class."""
-        name = f"{type(module).__name__.lower()}{sum(1 for _ in self.root.children())}"
+        name = f"{type(module).__name__.lower()}{len(self.root._modules)}"
         self.root.add_module(name, module)
         node = self.graph.call_module(name, (x,))
         self.data.add(node)
@@ -143,12 +143,15 @@ class Operation:
 
     def sizes(self, index: int) -> Any:
         """An input that says sizes or places: a list of integers, or a node that hangs on the input's shape alone."""
-        value = self.optional(index)
-        if isinstance(value, fx.Node):
-            if value in self.building.data:
-                raise UnsupportedOperation(f"input {index} says sizes or places. Got numbers that hang on the model's input")
-            return value
-        return None if value is None else shapes.ints(value)
+        value = self.of_shapes(index) if self.optional(index) is not None else None
+        return shapes.ints(value) if isinstance(value, Tensor) else value
+
+    def of_shapes(self, index: int) -> Any:
+        """An input that hangs on the shape of the model's input at most."""
+        value = self.input(index)
+        if isinstance(value, fx.Node) and value in self.building.data:
+            raise UnsupportedOperation(f"input {index} says sizes or places. Got numbers that hang on the model's input")
+        return value
 
     def attribute(self, name: str) -> Any:
         """An attribute as it stands in the file, or None."""

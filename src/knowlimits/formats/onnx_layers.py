@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from knowlimits.formats import onnx_functions as functions
+from knowlimits.formats.budget import MOST_SIZE
 from knowlimits.formats.onnx_building import Operation, check_finite
 from knowlimits.piecewise import UnsupportedOperation
 
@@ -67,6 +68,8 @@ def _windows(o: Operation, kernel: list[int]) -> tuple[str, list[int], list[int]
     )
     if (len(pads), len(strides), len(dilations)) != (2 * axes, axes, axes) or min(*strides, *dilations, *kernel) < 1:
         raise ValueError(f"windows {kernel}, strides {strides}, dilations {dilations} and pads {pads} do not fit together")
+    if max(*pads, *strides, *dilations, *kernel) > MOST_SIZE or min(pads) < -MOST_SIZE:
+        raise ValueError(f"windows, strides, dilations and pads must be below {MOST_SIZE + 1:,}")
     return auto, pads, strides, dilations
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from knowlimits.exported import with_linear_modules
-from knowlimits.formats.budget import Meter
+from knowlimits.formats.budget import Meter, Taken
 from knowlimits.formats.pt2_rules import check_call
 
 # What the check is called in the program; no weight may have this name.
@@ -31,7 +31,7 @@ class Rehearsal:
         self.program = module
         self._dtype = dtype
         self._name = name
-        self._first: tuple[int, Meter] | None = None
+        self._first: Taken | None = None
         self._outputs: dict[tuple[int, ...], Any] = {}
 
     def __deepcopy__(self, memo: Any) -> "Rehearsal":
@@ -58,11 +58,10 @@ class Rehearsal:
     def _rehearse(self, shape: tuple[int, ...]) -> Any:
         if min(shape, default=0) < 1:
             raise ValueError("there must be an input at least, and numbers in it")
-        rows, first = self._first or (1, None)
-        meter = Meter(first, shape[0] / rows)
+        meter = Meter(shape[0], self._first)
         with FakeTensorMode(allow_non_fake_inputs=True), meter:
             output = _Steps(self.program).run(torch.empty(shape, dtype=self._dtype))
-        self._first = self._first or (shape[0], meter)
+        self._first = self._first or meter.taken()
         return output
 
 
