@@ -6,14 +6,13 @@ of inputs is bounded too, as what is harmless for a few inputs need not be so fo
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 # Of all tensors that one evaluation has at once, beside the weights in the file.
@@ -57,18 +56,19 @@ class Taken:
 class Meter(TorchDispatchMode):
     """Counts what the operations under it take, and refuses the first one that goes too far."""
 
-    def __init__(self, inputs: int = 1, first: Taken | None = None) -> None:
+    def __init__(self, inputs: int = 1, first: Taken | None = None, held: int = 0) -> None:
         """Meter an evaluation.
 
         Args:
             inputs: how many there are.
             first: what an evaluation of a few took, which says what the file needs for each.
+            held: bytes that may be in use beside those that the budget allows.
         """
         super().__init__()
         self._inputs = inputs
         self._bytes, self._steps = 0, 0.0
         share = GROWTH * inputs / first.inputs if first else 0
-        self._most_bytes = max(MOST_BYTES, share * first.bytes if first else 0)
+        self._most_bytes = held + max(MOST_BYTES, share * first.bytes if first else 0)
         self._most_steps = max(MOST_STEPS, share * first.steps if first else 0)
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
         self._in_use = self._since = 0
@@ -80,17 +80,17 @@ class Meter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
-        tensors = [a for a in pytree.tree_leaves(args) if isinstance(a, Tensor)]
+        tensors = _tensors(args)
         steps, numbers, spare = _FORESEEN[name](*args) if name in _FORESEEN else (0.0, 0, 0)
         size = tensors[0].element_size() if tensors else 8
         self._work(name, steps)
         self._room(name, numbers, (numbers + spare) * size)
         result = func(*args, **(kwargs or {}))
-        made = [r for r in pytree.tree_leaves(result) if isinstance(r, Tensor)]
+        made = _tensors((result,))
         before = {t.untyped_storage()._cdata for t in tensors}
         new = [r for r in made if r.untyped_storage()._cdata not in before]
         for tensor in new:
-            self._hold(name, tensor)
+            self.hold(name, tensor)
         if not made or new or _is_in_place(name):
             written = sum(r.numel() for r in made)
             self._work(name, (_WRITTEN + _SORTED * (name in _SORTS)) * written + sum(t.numel() for t in tensors))
@@ -120,7 +120,8 @@ class Meter(TorchDispatchMode):
                 f"GiB in use at once then, and {self._most_bytes / 2**30:.3g} are allowed for as many inputs"
             )
 
-    def _hold(self, name: str, tensor: Tensor) -> None:
+    def hold(self, name: str, tensor: Tensor) -> None:
+        """Count the memory of a tensor for as long as it is in use."""
         storage = tensor.untyped_storage()
         size = storage.nbytes()
         self._room(name, tensor.numel(), size)
@@ -136,6 +137,17 @@ class Meter(TorchDispatchMode):
         """Leave out what is no longer in use."""
         self._alive = {key: held for key, held in self._alive.items() if not held[0].expired()}
         self._in_use, self._since = sum(size for _, size in self._alive.values()), 0
+
+
+def _tensors(values: Iterable[Any]) -> list[Tensor]:
+    """Tensors among values and lists of values."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += [one for one in value if isinstance(one, Tensor)]
+    return found
 
 
 def _is_in_place(name: str) -> bool:

@@ -20,6 +20,8 @@ from knowlimits.piecewise import UnsupportedOperation
 from knowlimits.piecewise.evaluator import Traced
 
 _OLDEST = 7
+# Bytes for a byte of a weight in the file, which become those of a copy in 64 bits.
+_WIDEST = 8
 # Inputs of the first evaluation, which says what one takes.
 _FEW = 2
 # What torch, numpy and Python raise for shapes, types and numbers that do not fit.
@@ -121,12 +123,10 @@ def _read(content: bytes, name: str) -> ImportedModel:
     versions = _versions(model)
     graph = Graph.of(model.graph, versions)
     ending = find_logits(graph)
-    building = Building()
+    building = Building(Meter(held=_WIDEST * len(content)))
     names, shape, values = _inputs(model.graph, building)
     functions_of_file = {(f.domain, f.name) for f in model.functions}
-    # What is computed of constants is done at once, and kept.
-    with Meter():
-        output = _convert(graph, ending, building, values, functions_of_file)
+    output = _convert(graph, ending, building, values, functions_of_file)
     if not isinstance(output, fx.Node) or output not in building.data:
         raise ValueError("its output does not hang on its input")
     n_features = shape[0] if len(shape) == 1 and shape[0] else None

@@ -93,7 +93,7 @@ def convolution(o: Operation) -> Any:
     layer = _CONVOLUTIONS[len(kernel)](weight.shape[1] * group, weight.shape[0], kernel, *arguments, device="meta")
     layer.weight = _parameter(weight)
     layer.bias = None if bias is None else _parameter(bias)
-    return o.building.call_module(layer, x) if isinstance(x, fx.Node) else layer(x)
+    return o.building.call_module(layer, x) if isinstance(x, fx.Node) else o.call(layer, x)
 
 
 def batch_norm(o: Operation) -> Any:
