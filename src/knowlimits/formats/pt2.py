@@ -134,6 +134,8 @@ def _checked(files: dict[str, bytes]) -> bytes:
             raise refusal(header, wanted.decode(), files[header])
     copies: dict[str, bytes] = {**_HEADERS, ".data/version": b"6\n", "data/sample_inputs/model.pt": b""}
     copies[_MODEL] = json.dumps(pt2_model.model(files[_MODEL])).encode()
+    if len(copies[_MODEL]) > _MOST_TEXT // 4:
+        raise ValueError(f"its graph has more than {_MOST_TEXT // 4 // 2**20} MiB without comments.")
     for prefix, place in _CONFIGS.items():
         configuration = pt2_model.configuration(files[place], prefix)
         copies[place] = json.dumps(configuration).encode()
