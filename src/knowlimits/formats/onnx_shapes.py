@@ -122,8 +122,11 @@ def slice_axes(x: Tensor, starts: Sizes, ends: Sizes, axes: Sizes | None, steps:
         place = range(x.shape[axis])[start:end:step]
         if step == 1:
             x = x.narrow(axis, place.start, len(place))
+        elif len(place) == 0:
+            x = x.narrow(axis, 0, 0)
         else:
-            x = x.index_select(axis, place.start + place.step * torch.arange(len(place), device=x.device))
+            # Not as a list, whose entries are four times as large.
+            x = x.index_select(axis, torch.arange(place.start, place.stop, place.step, device=x.device))
     return x
 
 

@@ -7,14 +7,11 @@ rest, and writes an archive of its own with checked copies, which is the only on
 
 import io
 import json
-import logging
 import math
 import re
 import struct
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -22,7 +19,7 @@ from torch import Tensor
 
 from knowlimits.formats import pt2_model
 from knowlimits.formats.pt2_checks import refusal
-from knowlimits.formats.pt2_rehearsal import CheckedProgram, cannot_be_evaluated
+from knowlimits.formats.pt2_rehearsal import CheckedProgram, cannot_be_evaluated, logs_kept
 
 _MODEL = "models/model.json"
 _CONFIGS = {
@@ -40,7 +37,6 @@ _MOST_BYTES = 4 * 2**30
 _MOST_TEXT = 64 * 2**20
 # Numbers of inputs that hardly fit anything but a batch.
 _ROWS = (5, 7)
-_LOGGERS = ("torch.export", "torch.fx.experimental.symbolic_shapes")
 
 
 def read_pt2(content: bytes, name: str = "model") -> torch.export.ExportedProgram:
@@ -172,7 +168,7 @@ def _payloads(config: dict[str, Any], files: dict[str, bytes], folder: str) -> d
 
 def _loaded(content: bytes, name: str) -> CheckedProgram:
     """What torch makes of an archive of checked copies."""
-    with _logs_kept() as causes:
+    with logs_kept() as causes:
         # What torch raises for descriptions that contradict themselves is of many kinds.
         try:
             return CheckedProgram.of(torch.export.load(io.BytesIO(content)), name)
@@ -181,27 +177,8 @@ def _loaded(content: bytes, name: str) -> CheckedProgram:
     while cause.__cause__ or cause.__context__:
         cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
     first = str(cause).strip().partition("\n")[0] or type(cause).__name__
+    first = f"it has no {first}" if isinstance(cause, KeyError) else first
     raise ValueError(f"{name} is no torch.export archive that torch {torch.__version__} can load: {first}") from cause
-
-
-@contextmanager
-def _logs_kept() -> Iterator[list[BaseException]]:
-    """The errors that torch logs, a page each, in place of raising them."""
-    causes: list[BaseException] = []
-
-    def keep(record: logging.LogRecord) -> bool:
-        if record.exc_info and record.exc_info[1]:
-            causes.append(record.exc_info[1])
-        return False
-
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    for logger in loggers:
-        logger.addFilter(keep)
-    try:
-        yield causes
-    finally:
-        for logger in loggers:
-            logger.removeFilter(keep)
 
 
 # --- the program -------------------------------------------------------------------------------------------------------

@@ -4,8 +4,11 @@ What holds for a few inputs need not hold for many: a program can compute sizes 
 not check all that they take for granted. So the check is a module of the program itself, and the first that runs.
 """
 
+import logging
 import operator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,6 +21,29 @@ from knowlimits.formats.pt2_rules import check_call
 
 # What the check is called in the program; no weight may have this name.
 CHECK = "shape_is_checked"
+
+
+_LOGGERS = ("torch.export", "torch.fx.experimental.symbolic_shapes", "torch._subclasses.fake_tensor")
+
+
+@contextmanager
+def logs_kept() -> Iterator[list[BaseException]]:
+    """The errors that torch logs, a page each, before or in place of raising them."""
+    causes: list[BaseException] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1]:
+            causes.append(record.exc_info[1])
+        return False
+
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addFilter(keep)
+    try:
+        yield causes
+    finally:
+        for logger in loggers:
+            logger.removeFilter(keep)
 
 
 class Rehearsal:
@@ -47,7 +73,7 @@ class Rehearsal:
         if shape not in self._outputs:
             try:
                 # In a thread of its own no mode of torch, of an evaluator say, gets to see the operations.
-                with ThreadPoolExecutor(1) as pool:
+                with logs_kept(), ThreadPoolExecutor(1) as pool:
                     self._outputs[shape] = pool.submit(self._rehearse, shape).result()
             # Any operation may raise anything for arguments that do not fit it.
             except Exception as error:
