@@ -58,6 +58,16 @@ def groups(g):
     g.returns("g0")
 
 
+def heads(g):
+    """An attention whose keys have no heads, by which those of queries are divided."""
+    g.full("q", [1, 2, 3, 3])
+    g.full("k", [1, 0, 3, 3])
+    given = [("query", tensor("q")), ("key", tensor("k")), ("value", tensor("q"))]
+    more = ("enable_gqa", {"as_bool": True}, 2)
+    g.call("scaled_dot_product_attention.default", "o", *given, more, shape=[1, 2, 3, 3])
+    g.returns_with("o")
+
+
 def squaring(g):
     """Python's integers, which double in length each time."""
     before = integer(3**39)
@@ -162,6 +172,7 @@ def nested():
 ATTACKS = {
     division: "div must not divide whole numbers by others than a positive constant",
     groups: "group norm must have the sizes of its input",
+    heads: "scaled_dot_product_attention must not have empty tensors",
     squaring: "mul has a result of more than 64 bits",
     text: r"inputs\[0\].arg must be a size or an integer. Got as_string",
     text_times: "must be a size or an integer. Got as_string",

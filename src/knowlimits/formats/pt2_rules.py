@@ -76,12 +76,16 @@ def _parts(name: str, given: dict[str, Any]) -> None:
         raise ValueError(f"{name} must return at most {MOST_PARTS:,} tensors. Got {count:,} instead")
 
 
+def _full(name: str, given: dict[str, Any]) -> None:
+    """Kernels divide by what they count in a tensor: an attention without heads ends the process."""
+    if any(isinstance(value, Tensor) and value.numel() == 0 for value in given.values()):
+        raise ValueError(f"{name} must not have empty tensors")
+
+
 def _full_floats(name: str, given: dict[str, Any]) -> None:
     """Kernels with windows are made for numbers, and for tensors that have some."""
-    tensors = [value for value in given.values() if isinstance(value, Tensor)]
-    if any(t.numel() == 0 for t in tensors):
-        raise ValueError(f"{name} must not have empty tensors")
-    if not all(t.is_floating_point() for t in tensors):
+    _full(name, given)
+    if not all(value.is_floating_point() for value in given.values() if isinstance(value, Tensor)):
         raise ValueError(f"{name} must have floating-point numbers")
 
 
@@ -139,6 +143,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     **dict.fromkeys(_CONVOLUTIONS.split(), (_full_floats, _convolution)),
     **dict.fromkeys(_EDGES.split(), (_full_floats, _pads)),
     "pad": (_pads,),
+    **dict.fromkeys(("scaled_dot_product_attention", "bilinear", "cdist", "glu"), (_full,)),
     "_native_batch_norm_legit_no_training": (_full_floats, _batch_norm),
     "native_group_norm": (_full_floats, _group_norm),
 }
