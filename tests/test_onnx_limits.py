@@ -103,6 +103,12 @@ def window(kernel, pads):
     return file(*nodes, node("Squeeze", "p ax", "y"), ax=ints(1))
 
 
+def stride():
+    """Kernels of convolutions are compiled for their strides."""
+    nodes = [node("Unsqueeze", "x ax", "u"), node("Conv", "u w", "p", strides=[2**16]), node("Squeeze", "p ax", "y")]
+    return file(*nodes, ax=ints(1), w=np.ones((1, 1, 1)))
+
+
 def wide_layer():
     """A product whose result is large, though its factors are not."""
     nodes = [node("Expand", "x s", "e"), node("Reshape", "e r", "f"), node("MatMul", "f w", "p")]
@@ -142,6 +148,7 @@ ATTACKS = {
     "products": (products, "MatMul .*mm would take too long"),
     "window": (lambda: window(2**62, 2**61), "MaxPool .*must be below 2,147,483,648"),
     "smaller window": (lambda: window(2**30, 2**29), "windows have 3,221,225,472 places, which is too many"),
+    "stride": (stride, "strides and dilations of a convolution must be at most 4,096"),
     "wide layer": (wide_layer, "numbers, which is too many"),
     "spread": (spread, "more than 100,000,000 numbers"),
     "compared": (compared, "more than 100,000,000 numbers"),

@@ -58,6 +58,23 @@ def groups(g):
     g.returns("g0")
 
 
+def turned_groups(g):
+    """As many numbers as the input has, in another order of axes: the result has more of them."""
+    groups(g)
+    shape = {"N": 1, "C": 10, "HxW": 1}
+    for one in g.graph["nodes"][-1]["inputs"]:
+        one["arg"] = integer(shape[one["name"]]) if one["name"] in shape else one["arg"]
+
+
+def stride(g):
+    """Kernels of convolutions are compiled for their strides."""
+    g.full("x", [2, 2, 6, 4])
+    g.full("w", [2, 1, 1, 3])
+    given = [("input", tensor("x")), ("weight", tensor("w")), ("bias", {"as_none": True}), ("stride", {"as_ints": [2**16, 2]})]
+    g.call("conv_transpose2d.input", "o", *given, shape=[2, 1, 6, 4])
+    g.returns_with("o")
+
+
 def heads(g):
     """An attention whose keys have no heads, by which those of queries are divided."""
     g.full("q", [1, 2, 3, 3])
@@ -172,6 +189,8 @@ def nested():
 ATTACKS = {
     division: "div must not divide whole numbers by others than a positive constant",
     groups: "group norm must have the sizes of its input",
+    turned_groups: "group norm must have the sizes of its input",
+    stride: "strides, dilations and pads of at most 4,096",
     heads: "scaled_dot_product_attention must not have empty tensors",
     squaring: "mul has a result of more than 64 bits",
     text: r"inputs\[0\].arg must be a size or an integer. Got as_string",

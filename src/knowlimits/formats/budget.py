@@ -27,6 +27,8 @@ LARGEST = 10**8
 MOST_PLACES = 10**7
 # Sizes, pads, strides, places: kernels compute with them in 32 bits, or add and multiply them without a check in 64.
 MOST_SIZE = 2**31 - 1
+# Strides, dilations and pads of convolutions, whose kernels are compiled for them: those for 2**15 crash, for 2**16 hang.
+MOST_STRIDE = 4096
 # Sizes in one list, and tensors that one operation returns.
 MOST_PARTS = 10_000
 # An evaluation of more inputs may take this many times its share of what a few inputs took.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from knowlimits.formats.budget import MOST_PARTS, MOST_SIZE, each
+from knowlimits.formats.budget import MOST_PARTS, MOST_SIZE, MOST_STRIDE, each
 
 _ENUMERATIONS = {"ScalarType": torch.dtype, "Layout": torch.layout, "MemoryFormat": torch.memory_format}
 
@@ -97,10 +97,12 @@ def _pads(name: str, given: dict[str, Any]) -> None:
 
 def _convolution(name: str, given: dict[str, Any]) -> None:
     axes = given["weight"].ndim - 2
-    padding = given["padding"]
-    if not isinstance(padding, str) and min(each(padding, axes), default=0) < 0:
+    padding = [] if isinstance(given["padding"], str) else each(given["padding"], axes)
+    if min(padding, default=0) < 0:
         raise ValueError(f"{name} must not have negative pads")
     strides, dilations = each(given["stride"], axes), each(given["dilation"], axes)
+    if max(padding + strides + dilations) > MOST_STRIDE:
+        raise ValueError(f"{name} must have strides, dilations and pads of at most {MOST_STRIDE:,}")
     more = each(given.get("output_padding", 0), axes)
     if min(strides + dilations) < 1 or any(
         m < 0 or m >= max(s, d) for m, s, d in zip(more, strides, dilations, strict=True) if m
@@ -116,9 +118,10 @@ def _batch_norm(name: str, given: dict[str, Any]) -> None:
 
 def _group_norm(name: str, given: dict[str, Any]) -> None:
     x, channels, groups = given["input"], given["C"], given["group"]
-    whole = min(given["N"], channels, given["HxW"], groups) > 0 and channels % groups == 0
+    whole = min(channels, groups) > 0 and channels % groups == 0
+    sizes = (*x.shape[:2], x.shape[2:].numel())
     learned = [one for one in (given["weight"], given["bias"]) if one is not None]
-    if not whole or x.numel() != given["N"] * channels * given["HxW"] or any(one.shape != (channels,) for one in learned):
+    if not whole or sizes != (given["N"], channels, given["HxW"]) or any(one.shape != (channels,) for one in learned):
         raise ValueError("group norm must have the sizes of its input, and as many weights as channels")
 
 
