@@ -218,6 +218,11 @@ def test_slices(start, end, step):
     np.testing.assert_array_equal(onnx_shapes.slice_axes(x, [start], [end], None, [step]), expected)
 
 
+def test_an_axis_cannot_be_sliced_twice():
+    with pytest.raises(ValueError, match=r"axes must be different.*Got \[1, -1\]"):
+        onnx_shapes.slice_axes(torch.zeros(2, 3), [0, 0], [1, 1], [1, -1], None)
+
+
 # --- what is harmless for a few inputs ---------------------------------------------------------------------------------
 
 

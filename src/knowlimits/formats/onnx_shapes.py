@@ -118,6 +118,8 @@ def slice_axes(x: Tensor, starts: Sizes, ends: Sizes, axes: Sizes | None, steps:
     first, last = ints(starts), ints(ends)
     places = list(range(len(first))) if axes is None else ints(axes)
     strides = [1] * len(first) if steps is None else ints(steps)
+    if len({axis % max(x.ndim, 1) for axis in places}) < len(places):
+        raise ValueError(f"axes must be different, as ONNX leaves open what repeated ones mean. Got {places} instead.")
     for start, end, axis, step in zip(first, last, places, strides, strict=True):
         place = range(x.shape[axis])[start:end:step]
         if step == 1:
