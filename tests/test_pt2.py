@@ -22,53 +22,7 @@ import knowlimits as kl
 from knowlimits.adapt import as_modules
 from knowlimits.exported import with_linear_modules
 from knowlimits.formats.pt2 import read_pt2
-
-MODEL = "models/model.json"
-WEIGHTS = "data/weights/model_weights_config.json"
-CONSTANTS = "data/constants/model_constants_config.json"
-SAMPLES = "data/sample_inputs/model.pt"
-
-
-def exported(module, shape, dtype=torch.float32):
-    return torch.export.export(
-        module.eval(), (torch.randn(4, *shape, dtype=dtype),), dynamic_shapes=({0: torch.export.Dim.AUTO},)
-    )
-
-
-def saved(program):
-    buffer = io.BytesIO()
-    torch.export.save(program, buffer)
-    return buffer.getvalue()
-
-
-def tiny():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
-
-
-TINY = saved(exported(tiny(), (2,)))
-
-
-def unpacked(content):
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
-
-
-def packed(files, compression=zipfile.ZIP_STORED):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
-        for name, content in files.items():
-            archive.writestr(f"archive/{name}", content)
-    return buffer.getvalue()
-
-
-def edited(entry, change, content=TINY):
-    """The archive with one of its JSON entries changed in place by a function."""
-    files = unpacked(content)
-    tree = json.loads(files[entry])
-    change(tree)
-    return packed(files | {entry: json.dumps(tree).encode()})
-
+from tests.pt2_models import CONSTANTS, MODEL, SAMPLES, TINY, WEIGHTS, edited, exported, packed, saved, tiny, unpacked
 
 # --- models that come back -----------------------------------------------------------------------------------------------
 

@@ -47,7 +47,8 @@ def _as_submodule(module: fx.GraphModule, node: fx.Node) -> None:
         # One of them is there twice, for which the operation has an error of its own.
         return
     weight, bias = _parameter(module, arguments["weight"]), _parameter(module, arguments.get("bias"))
-    if weight is None or (bias is None and arguments.get("bias") is not None):
+    if weight is None or weight.ndim != 2 or (bias is None and arguments.get("bias") is not None):
+        # It is something else, or does not fit, for which the operation has an error of its own, too.
         return
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     linear.weight, linear.bias = weight, bias  # type: ignore[assignment]

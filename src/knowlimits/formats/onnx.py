@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from knowlimits.formats import onnx_shapes as shapes
+from knowlimits.formats.budget import MOST_OPERATIONS, Meter, Taken
 from knowlimits.formats.onnx_building import Building, Operation, Value, as_constant, convert, finish, kind_of
 from knowlimits.formats.onnx_logits import Ending, Graph, find_logits, key_of
 from knowlimits.formats.onnx_operators import TABLE
@@ -19,6 +20,10 @@ from knowlimits.piecewise import UnsupportedOperation
 from knowlimits.piecewise.evaluator import Traced
 
 _OLDEST = 7
+# Bytes for a byte of a weight in the file, which become those of a copy in 64 bits.
+_WIDEST = 8
+# Inputs of the first evaluation, which says what one takes.
+_FEW = 2
 # What torch, numpy and Python raise for shapes, types and numbers that do not fit.
 _MISFITS = (RuntimeError, IndexError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError)
 
@@ -47,6 +52,8 @@ class ImportedModel(nn.Module):
         self.classes_ = classes
         self.feature_names_in_ = feature_names
         self.n_features_in_ = n_features
+        self._first: Taken | None = None
+        self._known: set[tuple[int, ...]] = set()
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(n, classes)`` or ``(n, 1)`` of inputs ``(n, ...)``.
@@ -56,10 +63,24 @@ class ImportedModel(nn.Module):
         """
         # Without GraphModule's own call, which prints errors.
         if isinstance(x, Traced):
-            return self.graph.forward(x)
+            return self._metered(x)
         x = x.to(torch.float64)
         with _errors_name(self.name, f"cannot be evaluated for inputs of shape {tuple(x.shape)}: "):
+            return self._metered(x)
+
+    def _metered(self, x: Tensor) -> Tensor:
+        """The same, of a shape that was evaluated before or under the budget."""
+        shape = tuple(x.shape)
+        if shape in self._known:
             return self.graph.forward(x)
+        if self._first is None and shape[0] > _FEW:
+            with torch.no_grad():
+                self._metered(torch.zeros(_FEW, *shape[1:], dtype=torch.float64))
+        with Meter(shape[0], self._first) as meter:
+            out = self.graph.forward(x)
+        self._first = self._first or meter.taken()
+        self._known.add(shape)
+        return out
 
 
 def read_onnx(content: bytes, name: str = "model") -> ImportedModel:
@@ -102,7 +123,7 @@ def _read(content: bytes, name: str) -> ImportedModel:
     versions = _versions(model)
     graph = Graph.of(model.graph, versions)
     ending = find_logits(graph)
-    building = Building()
+    building = Building(Meter(held=_WIDEST * len(content)))
     names, shape, values = _inputs(model.graph, building)
     functions_of_file = {(f.domain, f.name) for f in model.functions}
     output = _convert(graph, ending, building, values, functions_of_file)
@@ -126,6 +147,8 @@ def _checked(content: bytes) -> Any:
         raise ValueError("it is no ONNX file, or an incomplete one") from error
     if not model.HasField("graph") or not model.graph.node:
         raise ValueError("it is no ONNX file, or one without operators")
+    if len(model.graph.node) > MOST_OPERATIONS["onnx"]:
+        raise ValueError(f"it has {len(model.graph.node):,} operators: {MOST_OPERATIONS['onnx']:,} are allowed")
     for tensor in _tensors(model.graph):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise ValueError("its weights are in another file: save the model as one file")
@@ -268,11 +291,11 @@ def _try_out(imported: ImportedModel, shape: list[int]) -> None:
     """See with two inputs whether the module works, where their shape is known."""
     if not shape or 0 in shape:
         return
-    x = torch.zeros(shapes.allow([2, *shape]), dtype=torch.float64)
+    x = torch.zeros(shapes.allow([_FEW, *shape]), dtype=torch.float64)
     with torch.no_grad():
-        out = imported.graph.forward(x)
-    if out.ndim != 2 or out.shape[0] != 2 or not out.is_floating_point():
-        raise ValueError(f"its output must have shape (n, classes). Got {tuple(out.shape)} for n = 2 instead")
+        out = imported._metered(x)
+    if out.ndim != 2 or out.shape[0] != _FEW or not out.is_floating_point():
+        raise ValueError(f"its output must have shape (n, classes). Got {tuple(out.shape)} for n = {_FEW} instead")
     classes = max(out.shape[1], 2)
     if imported.classes_ is not None and len(imported.classes_) != classes:
         raise ValueError(f"it names {len(imported.classes_)} classes and has logits for {classes}")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from knowlimits.formats import onnx_shapes as shapes
+from knowlimits.formats.budget import Meter
 from knowlimits.piecewise import UnsupportedOperation
 
 # A constant, something that is computed when the module runs, or an optional input that was left out.
@@ -48,9 +49,11 @@ class Building:
         integers: those of them that are integers in the file, and float64 here.
         whole: those of them that are floats in the file and made of integers.
         constants: values of the nodes that stand for constants.
+        meter: of what is computed at once, and kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, meter: Meter) -> None:
+        self.meter = meter
         self.root = nn.Module()
         self.graph = fx.Graph()
         self.data: set[fx.Node] = set()
@@ -62,7 +65,8 @@ class Building:
         """A function of values: computed at once if they are constants, else when the module runs."""
         nodes = [a for a in args if isinstance(a, fx.Node)]
         if not nodes:
-            return function(*args)
+            with self.meter:
+                return function(*args)
         arguments = tuple(self.node_of(a) if isinstance(a, Tensor) else a for a in args)
         node = self.graph.call_function(function, arguments)
         if function not in (shapes.shape_of, shapes.size_of) and any(n in self.data for n in nodes):
@@ -71,8 +75,10 @@ class Building:
 
     def call_module(self, module: nn.Module, x: fx.Node) -> fx.Node:
         """A module of its own, so that others find layers by their class."""
-        name = f"{type(module).__name__.lower()}{sum(1 for _ in self.root.children())}"
+        name = f"{type(module).__name__.lower()}{len(self.root._modules)}"
         self.root.add_module(name, module)
+        for parameter in module.parameters():
+            self.meter.hold(name, parameter)
         node = self.graph.call_module(name, (x,))
         self.data.add(node)
         return node
@@ -86,7 +92,9 @@ class Building:
         check_finite(constant)
         name = f"constant{len(self.constants)}"
         # A copy: folded constants may be views of one number.
-        self.root.register_buffer(name, constant.clone(memory_format=torch.contiguous_format))
+        copy = constant.clone(memory_format=torch.contiguous_format)
+        self.meter.hold(name, copy)
+        self.root.register_buffer(name, copy)
         node = self.graph.get_attr(name)
         self.constants[node] = constant
         return node
@@ -143,12 +151,15 @@ class Operation:
 
     def sizes(self, index: int) -> Any:
         """An input that says sizes or places: a list of integers, or a node that hangs on the input's shape alone."""
-        value = self.optional(index)
-        if isinstance(value, fx.Node):
-            if value in self.building.data:
-                raise UnsupportedOperation(f"input {index} says sizes or places. Got numbers that hang on the model's input")
-            return value
-        return None if value is None else shapes.ints(value)
+        value = self.of_shapes(index) if self.optional(index) is not None else None
+        return shapes.ints(value) if isinstance(value, Tensor) else value
+
+    def of_shapes(self, index: int) -> Any:
+        """An input that hangs on the shape of the model's input at most."""
+        value = self.input(index)
+        if isinstance(value, fx.Node) and value in self.building.data:
+            raise UnsupportedOperation(f"input {index} says sizes or places. Got numbers that hang on the model's input")
+        return value
 
     def attribute(self, name: str) -> Any:
         """An attribute as it stands in the file, or None."""

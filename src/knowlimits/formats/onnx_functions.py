@@ -40,8 +40,11 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
 def divide(a: Tensor, b: Tensor) -> Tensor:
     """Quotient; towards zero for integers."""
     _fitting(a, b)
-    whole = not (a.is_floating_point() or b.is_floating_point())
-    return torch.div(a, b, rounding_mode="trunc") if whole else torch.div(a, b)
+    if a.is_floating_point() or b.is_floating_point():
+        return torch.div(a, b)
+    # The lowest integer divided by -1 ends the process; its negative is itself, as integers go round.
+    turned = b == -1
+    return torch.where(turned, -a, torch.div(a, torch.where(turned, 1, b), rounding_mode="trunc"))
 
 
 def power(a: Tensor, b: Tensor) -> Tensor:
@@ -68,6 +71,41 @@ def where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Numbers of `a` where the condition holds, else of `b`."""
     _fitting(condition, a, b)
     return torch.where(condition, a, b)
+
+
+def equal(a: Tensor, b: Tensor) -> Tensor:
+    """Where two are equal."""
+    return torch.eq(*_fitting(a, b))
+
+
+def greater(a: Tensor, b: Tensor) -> Tensor:
+    """Where the first is larger."""
+    return torch.gt(*_fitting(a, b))
+
+
+def greater_or_equal(a: Tensor, b: Tensor) -> Tensor:
+    """Where the first is as large or larger."""
+    return torch.ge(*_fitting(a, b))
+
+
+def less(a: Tensor, b: Tensor) -> Tensor:
+    """Where the first is smaller."""
+    return torch.lt(*_fitting(a, b))
+
+
+def less_or_equal(a: Tensor, b: Tensor) -> Tensor:
+    """Where the first is as small or smaller."""
+    return torch.le(*_fitting(a, b))
+
+
+def both(a: Tensor, b: Tensor) -> Tensor:
+    """Where both are true."""
+    return torch.logical_and(*_fitting(a, b))
+
+
+def either(a: Tensor, b: Tensor) -> Tensor:
+    """Where one is true."""
+    return torch.logical_or(*_fitting(a, b))
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
@@ -126,8 +164,8 @@ def hard_sigmoid(x: Tensor, alpha: float, beta: float) -> Tensor:
 def clip(x: Tensor, low: float | Tensor | None, high: float | Tensor | None) -> Tensor:
     """Numbers between bounds; `high` where the bounds are the wrong way round."""
     if isinstance(low, Tensor) or isinstance(high, Tensor):
-        x = x if low is None else torch.maximum(x, torch.as_tensor(low, dtype=x.dtype))
-        return x if high is None else torch.minimum(x, torch.as_tensor(high, dtype=x.dtype))
+        x = x if low is None else maximum(x, torch.as_tensor(low, dtype=x.dtype))
+        return x if high is None else minimum(x, torch.as_tensor(high, dtype=x.dtype))
     if low is None and high is None:
         return x
     return torch.clamp(x, low, high)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from knowlimits.formats import onnx_functions as functions
+from knowlimits.formats.budget import MOST_SIZE, MOST_STRIDE
 from knowlimits.formats.onnx_building import Operation, check_finite
 from knowlimits.piecewise import UnsupportedOperation
 
@@ -67,6 +68,8 @@ def _windows(o: Operation, kernel: list[int]) -> tuple[str, list[int], list[int]
     )
     if (len(pads), len(strides), len(dilations)) != (2 * axes, axes, axes) or min(*strides, *dilations, *kernel) < 1:
         raise ValueError(f"windows {kernel}, strides {strides}, dilations {dilations} and pads {pads} do not fit together")
+    if max(*pads, *strides, *dilations, *kernel) > MOST_SIZE or min(pads) < -MOST_SIZE:
+        raise ValueError(f"windows, strides, dilations and pads must be below {MOST_SIZE + 1:,}")
     return auto, pads, strides, dilations
 
 
@@ -81,16 +84,20 @@ def convolution(o: Operation) -> Any:
     if bias is not None and list(bias.shape) != [weight.shape[0]]:
         raise ValueError(f"the bias has shape {list(bias.shape)} for {weight.shape[0]} channels")
     auto, pads, strides, dilations = _windows(o, kernel)
+    if max(*strides, *dilations) > MOST_STRIDE:
+        raise ValueError(f"strides and dilations of a convolution must be at most {MOST_STRIDE:,}")
     padding = pads[: len(kernel)]
     native = auto in ("NOTSET", "VALID") and pads[len(kernel) :] == padding
     # Further pads than a window reaches would be a way to ask for much memory.
-    if not native or any(not 0 <= p <= d * (k - 1) for p, d, k in zip(padding, dilations, kernel, strict=True)):
+    if not native or any(
+        not 0 <= p <= min(d * (k - 1), MOST_STRIDE) for p, d, k in zip(padding, dilations, kernel, strict=True)
+    ):
         x, padding = o.call(functions.pad_for_windows, x, auto, pads, kernel, strides, dilations), [0] * len(kernel)
     arguments = (strides, padding, dilations, group, bias is not None)
     layer = _CONVOLUTIONS[len(kernel)](weight.shape[1] * group, weight.shape[0], kernel, *arguments, device="meta")
     layer.weight = _parameter(weight)
     layer.bias = None if bias is None else _parameter(bias)
-    return o.building.call_module(layer, x) if isinstance(x, fx.Node) else layer(x)
+    return o.building.call_module(layer, x) if isinstance(x, fx.Node) else o.call(layer, x)
 
 
 def batch_norm(o: Operation) -> Any:

@@ -158,14 +158,14 @@ _enter("Selu", _with(functions.selu, alpha=1.6732632423543772, gamma=1.050700987
 _enter("HardSigmoid", _with(functions.hard_sigmoid, alpha=0.2, beta=0.5))
 _enter("Swish", _with(functions.swish, alpha=1.0))
 # Of shapes; far fields refuse them, as they jump.
-_enter("Equal", _plain(torch.eq))
-_enter("Greater", _plain(torch.gt))
-_enter("GreaterOrEqual", _plain(torch.ge))
-_enter("Less", _plain(torch.lt))
-_enter("LessOrEqual", _plain(torch.le))
+_enter("Equal", _plain(functions.equal))
+_enter("Greater", _plain(functions.greater))
+_enter("GreaterOrEqual", _plain(functions.greater_or_equal))
+_enter("Less", _plain(functions.less))
+_enter("LessOrEqual", _plain(functions.less_or_equal))
 _enter("Not", _plain(torch.logical_not))
-_enter("And", _plain(torch.logical_and))
-_enter("Or", _plain(torch.logical_or))
+_enter("And", _plain(functions.both))
+_enter("Or", _plain(functions.either))
 
 # --- layers and windows --------------------------------------------------------------------------------------------------
 
@@ -246,9 +246,8 @@ def _slice(o: Operation) -> Any:
 
 
 def _places(o: Operation) -> Any:
-    """Indices: as a tensor, since its axes count."""
-    o.sizes(1)
-    return o.input(1)
+    """Indices: as a tensor, since its axes count, and there may be many."""
+    return o.of_shapes(1)
 
 
 def _pad(o: Operation) -> Any:

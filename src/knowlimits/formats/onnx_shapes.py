@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# A file of a few bytes can ask for tensors of any size.
-LARGEST = 10**8
+from knowlimits.formats.budget import LARGEST, MOST_PARTS
 
 Sizes = Sequence[int] | Tensor
 
 
 def ints(values: Sizes) -> list[int]:
     """Sizes as Python integers."""
+    count = values.numel() if isinstance(values, Tensor) else len(values)
+    if count > MOST_PARTS:
+        raise ValueError(f"at most {MOST_PARTS:,} sizes or places can be given at once. Got {count:,} instead.")
     return [int(v) for v in (values.reshape(-1).tolist() if isinstance(values, Tensor) else values)]
 
 
@@ -116,12 +118,17 @@ def slice_axes(x: Tensor, starts: Sizes, ends: Sizes, axes: Sizes | None, steps:
     first, last = ints(starts), ints(ends)
     places = list(range(len(first))) if axes is None else ints(axes)
     strides = [1] * len(first) if steps is None else ints(steps)
+    if len({axis % max(x.ndim, 1) for axis in places}) < len(places):
+        raise ValueError(f"axes must be different, as ONNX leaves open what repeated ones mean. Got {places} instead.")
     for start, end, axis, step in zip(first, last, places, strides, strict=True):
         place = range(x.shape[axis])[start:end:step]
         if step == 1:
             x = x.narrow(axis, place.start, len(place))
+        elif len(place) == 0:
+            x = x.narrow(axis, 0, 0)
         else:
-            x = x.index_select(axis, torch.tensor(list(place), dtype=torch.int64, device=x.device))
+            # Not as a list, whose entries are four times as large.
+            x = x.index_select(axis, torch.arange(place.start, place.stop, place.step, device=x.device))
     return x
 
 
@@ -170,8 +177,11 @@ def filled(shape: Sizes, value: Tensor) -> Tensor:
 def arange(start: Tensor, end: Tensor, step: Tensor) -> Tensor:
     """Numbers from start to end."""
     first, last, by = (t.reshape(()).item() for t in (start, end, step))
-    allow([max(math.ceil((last - first) / by), 0)])
-    return torch.arange(first, last, by, dtype=start.dtype)
+    (count,) = allow([max(math.ceil((last - first) / by), 0)])
+    if start.is_floating_point():
+        return torch.arange(first, last, by, dtype=start.dtype)
+    # torch's own counts in 64 bits how many there are.
+    return start.reshape(()) + step.reshape(()) * torch.arange(count, device=start.device)
 
 
 def pad(x: Tensor, pads: Sizes, value: float, axes: Sizes | None, mode: str) -> Tensor:
@@ -183,7 +193,8 @@ def pad(x: Tensor, pads: Sizes, value: float, axes: Sizes | None, mode: str) -> 
     before, after = [0] * x.ndim, [0] * x.ndim
     for i, place in enumerate(places):
         before[place], after[place] = widths[i], widths[len(places) + i]
-    allow([n + b + a for n, b, a in zip(x.shape, before, after, strict=True)])
+    # An axis without numbers makes no other one short.
+    allow([max(n + b + a, 1) for n, b, a in zip(x.shape, before, after, strict=True)])
     if mode == "constant":
         pairs = [width for pair in reversed(list(zip(before, after, strict=True))) for width in pair]
         return F.pad(x, pairs, "constant", value) if any(pairs) else x

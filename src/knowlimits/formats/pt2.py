@@ -16,12 +16,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils import _pytree as pytree
 
-from knowlimits.exported import with_linear_modules
 from knowlimits.formats import pt2_model
 from knowlimits.formats.pt2_checks import refusal
+from knowlimits.formats.pt2_rehearsal import CheckedProgram, cannot_be_evaluated, logs_kept
 
 _MODEL = "models/model.json"
 _CONFIGS = {
@@ -35,7 +33,8 @@ _PAYLOADS = r"data/weights/weight_\d{1,9}|data/constants/tensor_\d{1,9}"
 # By torch's numbers of types, of which `pt2_model` lets these through.
 _ITEM_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1, 13: 2}
 _MOST_BYTES = 4 * 2**30
-_MOST_NUMBERS = 2**28
+# Of descriptions, which take ten times as much as Python's lists and dictionaries.
+_MOST_TEXT = 64 * 2**20
 # Numbers of inputs that hardly fit anything but a batch.
 _ROWS = (5, 7)
 
@@ -60,12 +59,7 @@ def read_pt2(content: bytes, name: str = "model") -> torch.export.ExportedProgra
         checked = _checked(files)
     except ValueError as error:
         raise ValueError(f"{name} was refused: {error}") from None
-    # What torch raises for descriptions that contradict themselves is of many kinds.
-    try:
-        program = torch.export.load(io.BytesIO(checked))
-    except Exception as error:
-        first = str(error).partition("\n")[0]
-        raise ValueError(f"{name} is no torch.export archive that torch {torch.__version__} can load: {first}") from error
+    program = _loaded(checked, name)
     _check_weights(program, name)
     _rehearse(program, name)
     return program
@@ -125,6 +119,8 @@ def _check_entries(entries: list[zipfile.ZipInfo], name: str) -> None:
         raise _Refused(f"{name} was refused: torch.export.save compresses and encrypts nothing.")
     if sum(entry.file_size for entry in entries) > _MOST_BYTES:
         raise _Refused(f"{name} was refused: it holds more than {_MOST_BYTES // 2**30} GiB.")
+    if max(e.file_size for e in entries if e.filename.partition("/")[2] in (_MODEL, *_CONFIGS.values())) > _MOST_TEXT:
+        raise _Refused(f"{name} was refused: its description has more than {_MOST_TEXT // 2**20} MiB.")
 
 
 def _checked(files: dict[str, bytes]) -> bytes:
@@ -134,6 +130,8 @@ def _checked(files: dict[str, bytes]) -> bytes:
             raise refusal(header, wanted.decode(), files[header])
     copies: dict[str, bytes] = {**_HEADERS, ".data/version": b"6\n", "data/sample_inputs/model.pt": b""}
     copies[_MODEL] = json.dumps(pt2_model.model(files[_MODEL])).encode()
+    if len(copies[_MODEL]) > _MOST_TEXT // 4:
+        raise ValueError(f"its graph has more than {_MOST_TEXT // 4 // 2**20} MiB without comments.")
     for prefix, place in _CONFIGS.items():
         configuration = pt2_model.configuration(files[place], prefix)
         copies[place] = json.dumps(configuration).encode()
@@ -168,6 +166,21 @@ def _payloads(config: dict[str, Any], files: dict[str, bytes], folder: str) -> d
     return found
 
 
+def _loaded(content: bytes, name: str) -> CheckedProgram:
+    """What torch makes of an archive of checked copies."""
+    with logs_kept() as causes:
+        # What torch raises for descriptions that contradict themselves is of many kinds.
+        try:
+            return CheckedProgram.of(torch.export.load(io.BytesIO(content)), name)
+        except Exception as error:
+            cause: BaseException = causes[0] if causes else error
+    while cause.__cause__ or cause.__context__:
+        cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
+    first = str(cause).strip().partition("\n")[0] or type(cause).__name__
+    first = f"it has no {first}" if isinstance(cause, KeyError) else first
+    raise ValueError(f"{name} is no torch.export archive that torch {torch.__version__} can load: {first}") from cause
+
+
 # --- the program -------------------------------------------------------------------------------------------------------
 
 
@@ -177,64 +190,21 @@ def _check_weights(program: torch.export.ExportedProgram, name: str) -> None:
             raise ValueError(f"{name} has NaN or infinite numbers in {weight}.")
 
 
-_ENUMERATIONS = {"ScalarType": torch.dtype, "Layout": torch.layout, "MemoryFormat": torch.memory_format}
-
-
-def _check_arguments(node: torch.fx.Node, values: dict[torch.fx.Node, Any]) -> None:
-    """Refuse arguments that torch's kernels do not check themselves, and crash on or read foreign memory for."""
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return
-    schema = node.target._schema.arguments
-    given: dict[str, Any] = {one.name: value for one, value in zip(schema, node.args, strict=False)} | node.kwargs
-    for argument in schema:
-        kind = _ENUMERATIONS.get(str(argument.real_type).removeprefix("Optional[").removesuffix("]"))
-        value = given.get(argument.name)
-        if kind is not None and value is not None and not isinstance(value, kind):
-            raise ValueError(f"{node.target} must have a {kind.__name__} as {argument.name}. Got {value} instead")
-    if node.target == torch.ops.aten._native_batch_norm_legit_no_training.default:
-        statistics = [given.get(key) for key in ("weight", "bias", "running_mean", "running_var")]
-        if any(values[one].shape != values[given["input"]].shape[1:2] for one in statistics if one is not None):
-            raise ValueError("batch norm must have statistics for each channel")
-
-
-class _Rehearsal(torch.fx.Interpreter):
-    """Runs a graph node by node on tensors without numbers, to see sizes before there is memory for them."""
-
-    def run_node(self, n: torch.fx.Node) -> Any:
-        """Run one node, unless it is too large."""
-        _check_arguments(n, self.env)
-        # Without numbers, a copy of a constant counts as a view of it, which cannot be detached in place.
-        result = self.env[n.all_input_nodes[0]] if n.target == torch.ops.aten.detach_.default else super().run_node(n)
-        for value in pytree.tree_leaves(result):
-            if isinstance(value, Tensor) and value.numel() > _MOST_NUMBERS:
-                raise ValueError(f"{n.name} would have {value.numel()} numbers, which is too many")
-        return result
-
-
-def _rehearse(program: torch.export.ExportedProgram, name: str) -> None:
+def _rehearse(program: CheckedProgram, name: str) -> None:
     """Evaluate a program, as a graph that was put together by hand need not fit together."""
-    meta = next(node.meta["val"] for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
-    shape = [int(size) for size in meta.shape[1:]]
+    (placeholder,) = [node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
+    shape, dtype = [int(size) for size in placeholder.meta["val"].shape[1:]], placeholder.meta["val"].dtype
     held = [value for value in {**program.constants, **program.state_dict}.values() if isinstance(value, Tensor)]
     before = [value._version for value in held]
+    outputs = [program.rehearsal((rows, *shape)) for rows in _ROWS]
     try:
-        module = with_linear_modules(program)
-        outputs = [_evaluated(module, [rows, *shape], meta.dtype) for rows in _ROWS]
-    # Any operation may raise anything for arguments that do not fit it.
+        with torch.no_grad():
+            outputs.append(program.rehearsal.program(torch.zeros([_ROWS[0], *shape], dtype=dtype)))
+    # Kernels refuse more than rules for shapes do.
     except Exception as error:
-        first = str(error).partition("\n")[0]
-        raise ValueError(f"{name} cannot be evaluated on inputs of shape {(*shape,)}: {first}") from error
+        raise cannot_be_evaluated(name, (_ROWS[0], *shape), error) from error
     if [value._version for value in held] != before:
         raise ValueError(f"{name} changes its own weights whenever it is evaluated; export it in eval mode, model.eval().")
     for output in outputs:
         if not isinstance(output, Tensor) or not output.is_floating_point():
             raise ValueError(f"{name} must return floating-point numbers. Got {getattr(output, 'dtype', output)} instead.")
-
-
-@torch.no_grad()
-def _evaluated(module: torch.fx.GraphModule, shape: list[int], dtype: torch.dtype) -> Any:
-    if math.prod(shape) > _MOST_NUMBERS:
-        raise ValueError("they have too many numbers")
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        _Rehearsal(module).run(torch.zeros(shape, dtype=dtype))
-    return module(torch.zeros(shape, dtype=dtype))

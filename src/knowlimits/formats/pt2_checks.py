@@ -9,6 +9,10 @@ from typing import Any
 Check = Callable[[Any, str], Any]
 
 
+# Of a list or dictionary. torch reads each through layers of classes, which takes a millisecond.
+_MOST_ENTRIES = 20_000
+
+
 def refusal(where: str, wanted: str, value: Any) -> ValueError:
     """The error for a value that is not allowed."""
     text = value if isinstance(value, str) else repr(value)
@@ -40,12 +44,12 @@ def matching(wanted: str, pattern: str) -> Check:
     return check
 
 
-def each(check: Check) -> Check:
+def each(check: Check, most: int = _MOST_ENTRIES) -> Check:
     """A list."""
 
     def checks(value: Any, where: str) -> list[Any]:
-        if not isinstance(value, list):
-            raise refusal(where, "a list", value)
+        if not isinstance(value, list) or len(value) > most:
+            raise refusal(where, f"a list of at most {most:,}", f"{len(value):,}" if isinstance(value, list) else value)
         return [check(item, f"{where}[{i}]") for i, item in enumerate(value)]
 
     return checks
@@ -55,8 +59,9 @@ def mapping(key: Check, check: Check) -> Check:
     """A dictionary from any number of names."""
 
     def checks(value: Any, where: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise refusal(where, "a dictionary", value)
+        if not isinstance(value, dict) or len(value) > _MOST_ENTRIES:
+            wanted = f"a dictionary of at most {_MOST_ENTRIES:,}"
+            raise refusal(where, wanted, f"{len(value):,}" if isinstance(value, dict) else value)
         return {key(k, f"the key in {where}"): check(v, f"{where}.{k}") for k, v in value.items()}
 
     return checks

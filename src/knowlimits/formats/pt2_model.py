@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from knowlimits.formats.budget import MOST_OPERATIONS
 from knowlimits.formats.pt2_checks import (
     Check,
     each,
@@ -28,7 +29,8 @@ from knowlimits.formats.pt2_checks import (
     refusal,
     union,
 )
-from knowlimits.formats.pt2_operations import is_allowed
+from knowlimits.formats.pt2_operations import ON_SIZES, is_allowed
+from knowlimits.formats.pt2_rehearsal import CHECK
 
 
 def name(value: Any, where: str) -> str:
@@ -39,7 +41,7 @@ def name(value: Any, where: str) -> str:
 
 
 # Attributes that a module has before any weight of its own; to set one would change what the module does.
-_TAKEN = set(dir(torch.fx.GraphModule(torch.nn.Module(), torch.fx.Graph()))) | {"_guards_fn", "_in_spec", "_out_spec"}
+_TAKEN = set(dir(torch.fx.GraphModule(torch.nn.Module(), torch.fx.Graph()))) | {"_guards_fn", "_in_spec", "_out_spec", CHECK}
 
 
 def path(value: Any, where: str) -> str:
@@ -53,6 +55,7 @@ def path(value: Any, where: str) -> str:
 # --- shapes ------------------------------------------------------------------------------------------------------------
 
 _SYMBOL = r"s\d{1,9}"
+_MOST_TERMS = 50_000
 _FUNCTIONS = {"Add", "Mul", "FloorDiv", "CeilDiv", "Mod", "PythonMod", "Max", "Min"}
 
 
@@ -162,7 +165,7 @@ _ARGUMENT = union(
     as_layout=_STRIDED,
     as_device=_device,
 )
-_NODE = record(
+_ANY_NODE = record(
     "is_hop_single_tensor_return name",
     target=_target,
     inputs=each(record("kind", name=name, arg=_ARGUMENT, kind=one_of(None, 1, 2))),
@@ -172,11 +175,22 @@ _NODE = record(
     is_hop_single_tensor_return=one_of(None),
     name=nullable(name),
 )
+
+
+def _node(value: Any, where: str) -> dict[str, Any]:
+    """A call; Python's arithmetic takes text and lists too, and makes more of them."""
+    node = _ANY_NODE(value, where)
+    for i, one in enumerate(node["inputs"]):
+        if node["target"] in ON_SIZES and not one["arg"].keys() <= {"as_int", "as_sym_int"}:
+            raise refusal(f"{where}.inputs[{i}].arg", "a size or an integer", ", ".join(one["arg"]))
+    return node
+
+
 _GRAPH = record(
     "custom_obj_values sym_float_values",
     inputs=each(union(as_tensor=_TENSOR)),
     outputs=each(union(as_tensor=_TENSOR)),
-    nodes=each(_NODE),
+    nodes=each(_node, MOST_OPERATIONS["pt2"]),
     tensor_values=mapping(name, _tensor_meta(_SIZE)),
     sym_int_values=mapping(name, _SIZE),
     sym_bool_values=one_of({}),
@@ -271,10 +285,22 @@ def model(content: bytes) -> dict[str, Any]:
     for kind, names in (("inputs", inputs), ("outputs", signature["output_specs"])):
         if len(names) != 1:
             raise ValueError(f"the model must have one tensor each as input and output. Got {len(names)} {kind} instead.")
+    _check_terms(graph)
     if inputs[0] not in graph["tensor_values"]:
         raise ValueError(f"the model must say the shape of its input. Got none for {inputs[0]!r}.")
     _check_input(graph["tensor_values"][inputs[0]], inputs[0])
     return description
+
+
+def _check_terms(graph: dict[str, Any]) -> None:
+    """Sizes are simplified one by one, which takes a third of a millisecond for each function in them."""
+    metas = graph["tensor_values"].values()
+    sizes = [size for meta in metas for size in [*meta["sizes"], *meta["strides"], meta["storage_offset"]]]
+    terms = sum(
+        size["as_expr"]["expr_str"].count("(") for size in [*sizes, *graph["sym_int_values"].values()] if "as_expr" in size
+    )
+    if terms > _MOST_TERMS:
+        raise refusal("the sizes of tensors", f"made of at most {_MOST_TERMS:,} symbols, integers and functions", f"{terms:,}")
 
 
 def _check_input(meta: dict[str, Any], argument: str) -> None:
