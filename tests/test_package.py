@@ -16,6 +16,7 @@ SOURCE = ROOT / "src" / "knowlimits"
 LAYERS = (
     "progress",
     "workers",
+    "outputs",
     "metrics",
     "networks",
     "pipelines",
@@ -34,6 +35,7 @@ LAYERS = (
     "testing",
     "experiments",
     "plots",
+    "mistakes",
     "cli",
 )
 
