@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from knowlimits.adapt import as_modules
 from knowlimits.cli import main as knowlimits
-from knowlimits.io import write_atomically
+from knowlimits.outputs import write_atomically
 
 app = App(help=__doc__)
 

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import knowlimits as kl
-from knowlimits.io import write_atomically
+from knowlimits.outputs import write_atomically
 
 SETTINGS = {"hidden_sizes": (32, 32), "learning_rate": 0.01, "epochs": 40, "batch_size": 32, "random_state": 0}
 MODELS = {

@@ -16,7 +16,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from torch import nn
 
 import knowlimits as kl
-from knowlimits.io import write_atomically
+from knowlimits.outputs import write_atomically
 
 app = App(help=__doc__)
 

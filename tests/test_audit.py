@@ -615,3 +615,28 @@ def test_memory_of_a_wide_audit():
     before, peak = (int(n) / 2**20 for n in found.stdout.split())
     # macOS counts bytes, not kilobytes.
     assert (peak - before) / (1024 if sys.platform == "darwin" else 1) < 0.6
+
+
+@pytest.mark.parametrize("form", ["{}", "{}.0"])
+def test_text_that_says_numbers_is_in_the_order_of_numbers(form):
+    from knowlimits.auditing.subject import _classes, _read_labels
+
+    y = np.array([form.format(k) for k in range(11)])
+    assert _classes(None, _read_labels(None, y), 11).tolist() == list(range(11))
+    # Where two labels say one number, or the model has text, they stay as they are.
+    for model, labels in ((None, np.array(["1", "1.0"])), (None, np.array(["1", "b"])), (Labelled, y)):
+        assert _read_labels(model, labels) is labels
+
+
+class Labelled:
+    classes_ = np.array(["0", "1"])
+
+
+def test_numbers_that_cannot_be_taken():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    model = kl.NeuralNetwork((2,), epochs=1, random_state=0).fit(X, X[:, 0] > 0)
+    for change, message in ((1e300, "column 'x0', must have numbers of at most"), (1j, "must be real numbers")):
+        with pytest.raises(ValueError, match=message):
+            kl.audit(model, X * change)
+    with pytest.raises(ValueError, match="random_state must not be negative"):
+        kl.audit(model, X, random_state=-1)

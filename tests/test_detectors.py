@@ -77,6 +77,45 @@ def test_far_fields_are_what_scores_do_far_out(name, dead):
         assert len(set(growth.power[10:].tolist())) == (1 if name == "neighbours" else 2)
 
 
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("dead", [False, True], ids=["alive", "dead"])
+@pytest.mark.parametrize("distance", [1e101, 1e160, 1e290])
+def test_where_squares_overflow_scores_are_what_they_tend_to(name, dead, distance):
+    detector = ALL[name]().fit(network(dead=dead), X, Y)
+    directions = np.random.default_rng(0).normal(size=(20, 4))
+    growth = detector.far_field(np.zeros((20, 4)), directions)
+    with np.errstate(over="ignore"):
+        expected = growth.coefficient * distance ** growth.power.astype(float)
+    scores = detector.score(distance * directions)
+    assert not np.isnan(scores).any()
+    np.testing.assert_allclose(scores, expected, rtol=1e-6, atol=1e-9)
+    # Beside others that are near, each has the score that it has alone.
+    both = np.concatenate([X[:3], distance * directions, X[3:6]])
+    np.testing.assert_allclose(detector.score(both), np.concatenate([detector.score(X[:3]), scores, detector.score(X[3:6])]))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nothing_is_learnt_from_what_overflows(name):
+    with pytest.raises(ValueError, match=r"must have (numbers of at most 1e\+100 in size|rows at which)"):
+        ALL[name]().fit(network(), X * 1e300, Y)
+    steep = network()
+    with torch.no_grad():
+        steep[0].weight.mul_(1e10)
+    detector = ALL[name]().fit(steep, X * 1e-8, Y)
+    with pytest.raises(ValueError, match=r"must (have rows at which the features|be finite in standard deviations)"):
+        detector.score(X * 2e307)
+
+
+def test_a_model_that_is_not_finite_says_where():
+    model = network()
+    with torch.no_grad():
+        model[0].weight[0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"features and logits of the model are finite\. Got others at row 0"):
+        d.Energy().fit(model, X, Y)
+    with pytest.raises(ValueError, match=r"layer must be None for a classifier of knowlimits"):
+        d.Energy(layer="zz").fit(kl.NeuralNetwork(epochs=1).fit(X, Y), X, Y)
+
+
 @pytest.mark.parametrize(
     ("name", "power"),
     [

@@ -167,6 +167,7 @@ def test_many_features():
         (lambda m: kl.Guard(m, tolerance=0).fit(MOONS), "tolerance must be positive"),
         (lambda m: kl.Guard(m).fit(MOONS[:5]), "at least 8 rows"),
         (lambda m: kl.Guard(m).fit(MOONS * np.nan), "X must be finite"),
+        (lambda m: kl.Guard(m).fit(MOONS * 1e300), r"X must have numbers of at most 1e\+100 in size to learn from"),
         (lambda m: kl.Guard(m).fit(MOONS).bound(MOONS, -1), "radius must be finite and not negative"),
         (lambda m: kl.Guard(m).fit(MOONS).far_field(MOONS, "random", level=0.6), "level must be in 0 to 0.5"),
         (lambda m: kl.Guard(m).fit(MOONS).weight(np.zeros((2, 3))), "X must have 2 features. Got 3"),

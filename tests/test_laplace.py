@@ -137,3 +137,12 @@ class HeadFirst(nn.Module):
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("link", ["probit", "sampling"])
+def test_where_squares_overflow_probabilities_are_their_limits(link):
+    fitted = kl.LastLayerLaplace(network(3), link=link, random_state=0).fit(X, Y)
+    directions = np.random.default_rng(0).normal(size=(30, 4))
+    limits = fitted.far_field(np.zeros((30, 4)), directions)
+    for distance in (1e101, 1e160, 1e290):
+        np.testing.assert_allclose(fitted.predict_proba(distance * directions), limits, atol=1e-9)

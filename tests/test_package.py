@@ -17,6 +17,7 @@ LAYERS = (
     "_machine",
     "progress",
     "workers",
+    "outputs",
     "metrics",
     "networks",
     "pipelines",
@@ -36,6 +37,7 @@ LAYERS = (
     "testing",
     "experiments",
     "plots",
+    "mistakes",
     "cli",
 )
 

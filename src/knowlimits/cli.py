@@ -1,17 +1,20 @@
 """The command line: `knowlimits`.
 
-Heavy imports stay inside the commands, so that `--help` and mistakes answer at once.
+Heavy imports stay inside the commands, so that `--help` and mistakes answer at once. Commands check what they can before they
+work, and let errors go: `main` alone says which of them are a person's to put right and which are faults of the program.
 """
 
 import difflib
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 import knowlimits
+from knowlimits.mistakes import UsageError, explained, option
 
 # Names of the published code, in its order. `half_moons.toml` has their settings; a test keeps the two together.
 MODELS = ("NN", "PlattScalingNN", "MCDropout", "BBB", "NNEnsemble", "AnchoredNNEnsemble")
@@ -23,10 +26,6 @@ app = App(
     # `main` says what an interruption leaves.
     suppress_keyboard_interrupt=False,
 )
-
-
-class UsageError(Exception):
-    """Something that the person can put right; its text is all they see."""
 
 
 @app.command
@@ -59,10 +58,9 @@ def reproduce(
     dask
         Train on the workers of a Dask cluster: the address of its scheduler, or local for a process on each core.
     """
-    names = [_model_name(name) for name in models] or list(MODELS)
-    if seeds < 1:
-        raise UsageError(f"--seeds must be at least 1. Got {seeds} instead.")
-    _check_writable(out)
+    names = _model_names(models) or list(MODELS)
+    _check_whole("--seeds", seeds, 1)
+    _check_out(out, "config.json")
     import matplotlib
 
     matplotlib.use("Agg")
@@ -74,14 +72,9 @@ def reproduce(
     if hyperparameters is not None:
         from knowlimits.experiments.search import read_hyperparameters
 
-        try:
+        with option("--hyperparameters"):
             parameters = read_hyperparameters(hyperparameters)
-        except (ValueError, OSError) as error:
-            raise UsageError(f"--hyperparameters: {error}") from None
-    try:
-        rows = run(out, names, seeds, individual, device, True, parameters, dask)
-    except (ImportError, ConnectionError) as error:
-        raise UsageError(f"--dask: {error}") from None
+    rows = run(out, names, seeds, individual, device, True, parameters, dask)
     print(table_markdown(rows))
     print(f"\nFigures, tables and their explanation: {out / 'summary.md'}")
 
@@ -140,40 +133,37 @@ def search(
     """
     if (data is None) != (target is None):
         raise UsageError("--data and --target must be given together. Got only one of them.")
-    for option, value in (("--trials", trials), ("--repeats", repeats)):
-        if value is not None and value < 1:
-            raise UsageError(f"{option} must be at least 1. Got {value} instead.")
-    _check_writable(out)
+    _check_whole("--trials", 1 if trials is None else trials, 1)
+    _check_whole("--repeats", repeats, 1)
+    _check_seed(seed)
+    _check_out(out)
     import matplotlib
 
     matplotlib.use("Agg")
     from knowlimits.experiments.search import FOLLOWERS, run, spaces
-    from knowlimits.tuning import StudyInUse
 
     _check_device(device)
-    try:
+    with option("--space"):
         tables = spaces(space)
-        names = [_model_name(name) for name in models] or list(tables)
-        for name in names:
-            if name in FOLLOWERS and name not in tables:
-                raise UsageError(f"--models: {name} has no search of its own, as it takes the winner of {FOLLOWERS[name]}.")
-        found = run(
-            out,
-            names,
-            trials=trials,
-            repeats=repeats,
-            storage=storage,
-            study=study,
-            dask=dask,
-            sampler=sampler,
-            objective=objective,
-            space=space,
-            data=None if data is None or target is None else (data, target),
-            seed=seed,
-            device=device,
-        )
-    except (ValueError, TypeError, OSError, ImportError, StudyInUse) as error:
-        raise UsageError(str(error)) from None
+    names = _model_names(models) or list(tables)
+    for name in names:
+        if name in FOLLOWERS and name not in tables:
+            raise UsageError(f"--models: {name} has no search of its own, as it takes the winner of {FOLLOWERS[name]}.")
+    found = run(
+        out,
+        names,
+        trials=trials,
+        repeats=repeats,
+        storage=storage,
+        study=study,
+        dask=dask,
+        sampler=sampler,
+        objective=objective,
+        space=space,
+        data=None if data is None or target is None else (data, target),
+        seed=seed,
+        device=device,
+    )
     for one in found:
         trials_ = one.result.trials
         failed = sum(trial.failure is not None for trial in trials_)
@@ -218,10 +208,9 @@ def detect(
     own = (data, target, ood)
     if any(part is None for part in own) and any(part is not None for part in own):
         raise UsageError("--data, --target and --ood must be given together. Got only some of them.")
-    if seeds < 1:
-        raise UsageError(f"--seeds must be at least 1. Got {seeds} instead.")
-    names = [_model_name(name) for name in models]
-    _check_writable(out)
+    _check_whole("--seeds", seeds, 1)
+    names = _model_names(models)
+    _check_out(out)
     import matplotlib
 
     matplotlib.use("Agg")
@@ -230,14 +219,11 @@ def detect(
     unknown = [name for name in sets if name not in SETS]
     if unknown:
         raise UsageError(f"--sets must be of {', '.join(SETS)}. Got {', '.join(unknown)}.")
-    try:
-        if data is not None and target is not None and ood is not None:
-            tables = [own_table(data, target, ood)]
-        else:
-            tables = [load_table(name) for name in sets or SETS]
-        run(out, tables, names, seeds, dask)
-    except (ValueError, OSError, ImportError) as error:
-        raise UsageError(str(error)) from None
+    if data is not None and target is not None and ood is not None:
+        tables = [own_table(data, target, ood)]
+    else:
+        tables = [load_table(name) for name in dict.fromkeys(sets or SETS)]
+    run(out, tables, names, seeds, dask)
     print(f"Tables, figures and their explanation: {out / 'summary.md'}")
 
 
@@ -268,9 +254,7 @@ def regions(
     csv
         Table to write, a row for every cell: its area, whether it is bounded, and the polygon.
     """
-    for path in (output, csv):
-        if path is not None:
-            _check_writable(path.parent)
+    _check_outputs({"--output": output, "--csv": csv}, model)
     import matplotlib
 
     matplotlib.use("Agg")
@@ -278,17 +262,14 @@ def regions(
     from knowlimits.piecewise import partition
 
     loaded = _load(model)
-    try:
-        cells = partition(loaded, box=box, member=member, jobs=jobs, verbose=sys.stderr.isatty())
-    except (OSError, ValueError, MemoryError, NotImplementedError) as error:
-        raise UsageError(f"MODEL: {error}") from None
-    print(cells)
-    print(f"{len(cells.merged())} linear regions")
-    print(f"outermost vertex at distance {cells.outermost:.6g}; {cells.resolved} vertices needed rational arithmetic")
+    cells = partition(loaded, box=box, member=member, jobs=jobs, verbose=sys.stderr.isatty())
     if output is not None:
         draw_regions(output, loaded, cells, box)
     if csv is not None:
         write_regions(csv, cells)
+    print(cells)
+    print(f"{len(cells.merged())} linear regions")
+    print(f"outermost vertex at distance {cells.outermost:.6g}; {cells.resolved} vertices needed rational arithmetic")
 
 
 @app.command
@@ -330,10 +311,9 @@ def audit(
     force
         Replace a report that is there.
     """
-    if html is not None:
-        _check_writable(html.parent, "--html")
-        if html.exists() and not force:
-            raise UsageError(f"--html: {html} is there already. Give --force to replace it.")
+    _check_seed(seed)
+    _check_whole("--max-rows", max_rows, 16)
+    _check_outputs({"--html": html}, model, data, test, overwrite=force)
     import numpy as np
 
     from knowlimits.auditing import audit as run
@@ -346,43 +326,43 @@ def audit(
         return values, None, names
 
     loaded = _load(model)
-    try:
-        X, y, names = read(data)
-        X_test = y_test = None
-        if test is not None:
-            X_test, y_test, others = read(test)
-            if others != names:
-                raise UsageError(f"--test: {test} must have the columns of {data}, in their order. Got {', '.join(others)}.")
-        columns = "all" if continuous == ("all",) else list(continuous) or None
-        found = run(
-            loaded,
-            X,
-            y,
-            feature_names=names,
-            continuous=columns,
-            X_test=X_test,
-            y_test=y_test,
-            layer=layer,
-            max_rows=max_rows,
-            random_state=seed,
-            verbose=sys.stderr.isatty(),
-        )
-        print(found)
-        if html is not None:
-            found.to_html(html, overwrite=force)
-            print(f"\nThe report: {html}")
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:
-        raise UsageError(str(error)) from None
+    X, y, names = read(data)
+    X_test = y_test = None
+    if test is not None:
+        X_test, y_test, others = read(test)
+        if others != names:
+            raise UsageError(f"--test: {test} must have the columns of {data}, in their order. Got {', '.join(others)}.")
+    columns = "all" if continuous == ("all",) else list(continuous) or None
+    found = run(
+        loaded,
+        X,
+        y,
+        feature_names=names,
+        continuous=columns,
+        X_test=X_test,
+        y_test=y_test,
+        layer=layer,
+        max_rows=max_rows,
+        random_state=seed,
+        verbose=sys.stderr.isatty(),
+    )
+    if html is not None:
+        found.to_html(html, overwrite=force)
+    print(found)
+    if html is not None:
+        print(f"\nThe report: {html}")
 
 
 def _load(path: Path) -> Any:
     """The model in a file."""
     from knowlimits.io import load
 
-    try:
+    with option("MODEL"):
         return load(path)
-    except (OSError, ValueError, ImportError, NotImplementedError) as error:
-        raise UsageError(f"MODEL: {error}") from None
+
+
+def _model_names(names: tuple[str, ...]) -> list[str]:
+    return list(dict.fromkeys(map(_model_name, names)))
 
 
 def _model_name(name: str) -> str:
@@ -394,38 +374,104 @@ def _model_name(name: str) -> str:
     raise UsageError(f"--models: unknown model {name!r}. Accepted: {', '.join(MODELS)}.{hint}")
 
 
-def _check_writable(folder: Path, option: str = "--out") -> None:
-    """Raise before anything is computed that could then not be kept."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".write-test-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(f"{option}: cannot write to {folder}: {error.strerror}.") from None
+def _check_whole(name: str, value: int, least: int, most: float = float("inf")) -> None:
+    if not least <= value <= most:
+        limit = "" if most == float("inf") else f" and at most {most}"
+        raise UsageError(f"{name} must be at least {least}{limit}. Got {value} instead.")
+
+
+def _check_seed(seed: int) -> None:
+    # As scikit-learn takes them.
+    _check_whole("--seed", seed, 0, 2**32 - 1)
+
+
+def _check_out(folder: Path, *files: str) -> None:
+    """Make a folder of results, and raise where what belongs into it could not be written."""
+    from knowlimits.outputs import check_folder
+
+    with option("--out"):
+        check_folder(folder, ("figures", "tables"), (*files, "summary.md"))
+
+
+def _check_outputs(outputs: dict[str, Path | None], *inputs: Path | None, overwrite: bool = True) -> None:
+    """Raise before anything is computed that could then not be kept, or would take the place of something else.
+
+    Args:
+        outputs: files to write, by their options.
+        inputs: files that are read.
+        overwrite: whether files that are there may be replaced.
+    """
+    from knowlimits.outputs import FIGURES, check_folder, check_output
+
+    taken = {os.path.realpath(path): str(path) for path in inputs if path is not None}
+    for name, path in outputs.items():
+        if path is None:
+            continue
+        with option(name):
+            check_folder(path.parent)
+            try:
+                check_output(path, FIGURES if name == "--output" else (), overwrite)
+            except FileExistsError as error:
+                raise UsageError(f"{name}: {error} Give --force to replace it.") from None
+        if (place := os.path.realpath(path)) in taken and (path.is_file() or not path.exists()):
+            raise UsageError(f"{name}: {path} is {taken[place]}, which has another part here. Choose another name.")
+        taken[place] = name
 
 
 def _check_device(device: str) -> None:
-    import torch
+    from knowlimits.models.checks import check_device
 
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"--device: cannot use {device!r}: {reason}") from None
+    with option("--device"):
+        check_device(device)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; mistakes give one line and exit status 2, Ctrl-C exits with 130.
+    """Run the command line; mistakes give one line and exit status 2, Ctrl-C exits with 130, a closed pipe with 141.
 
     Args:
         arguments: those after the command's name; the process's own without them.
     """
     try:
-        app(sys.argv[1:] if arguments is None else arguments, result_action="return_value")
-    except UsageError as error:
-        print(f"knowlimits: {error}", file=sys.stderr)
-        sys.exit(2)
+        app(
+            sys.argv[1:] if arguments is None else arguments,
+            result_action="return_value",
+            exit_on_error=False,
+            print_error=False,
+        )
+        _flush()
     except KeyboardInterrupt:
-        print("knowlimits: interrupted; what was finished is kept.", file=sys.stderr)
-        sys.exit(130)
+        _leave(130, "interrupted; what was finished is kept.")
+    except SystemExit as end:
+        # What shows help and progress says so when nobody reads on.
+        if isinstance(end.__context__, BrokenPipeError):
+            _leave(141)
+        raise
+    except BrokenPipeError:
+        _leave(141)
+    except Exception as error:
+        text = explained(error)
+        if text is None:
+            raise
+        _leave(2, text)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _leave(status: int, text: str = "") -> None:
+    """End with a line on standard error, if it has readers."""
+    with suppress(OSError):
+        if text:
+            print(f"knowlimits: {text}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            # Python would complain about what is left in the buffer when it ends.
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1 if stream is sys.stdout else 2)
+            os.close(null)
+    sys.exit(status)

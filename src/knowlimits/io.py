@@ -1,46 +1,29 @@
-"""Files: fitted classifiers as safetensors with a JSON header, never pickle; those of others; and tables as CSV."""
+"""Files: fitted classifiers of ours and models of others, and tables as CSV."""
 
 import csv
-import inspect
-import json
 import os
-import tempfile
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 
 from knowlimits import models
 from knowlimits.formats.onnx import read_onnx
 from knowlimits.formats.pt2 import pickled, read_pt2
-from knowlimits.networks import Stack
+from knowlimits.formats.saved import pack, unpack
 from knowlimits.ood.guard import Guard
+from knowlimits.outputs import check_output, write_atomically
 
-_VERSION = 1
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
-_KEY = "knowlimits"
-_GUARD = ("components", "width", "tolerance", "random_state")
-_CLASSES = {name: getattr(models, name) for name in models.__all__ if inspect.isclass(getattr(models, name))}
-
-
-def write_atomically(path: str | os.PathLike, content: bytes) -> None:
-    """Write to a temporary file beside `path` and rename it, so that `path` is never half written."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp makes files that only their owner can read.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+# What other readers of CSV take for a number, too: no underscores, no digits of other scripts.
+_NUMBER = re.compile(r"[+-]?((\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
+# Whole numbers that can be written in one way only, so that no two labels become one; int64 holds them.
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
+# Letters of a label, as files of ours have them.
+_LABEL = 999
+# So many letters of a cell, and of a list of columns, are shown.
+_SHOWN, _MOST = 60, 600
 
 
 def save(model: models.StackClassifier | Guard, path: str | os.PathLike) -> None:
@@ -48,41 +31,11 @@ def save(model: models.StackClassifier | Guard, path: str | os.PathLike) -> None
 
     Raises:
         TypeError: if `model` is not a fitted classifier of this library, or a parameter or label has no form in JSON.
-        OSError: if the file cannot be written.
+        ValueError: if a weight is not finite.
+        OSError: if the file cannot be written, or is neither a file nor a character device.
     """
-    if isinstance(model, Guard):
-        if not hasattr(model, "shift_"):
-            raise TypeError("model must be fitted. Got a Guard that is not: call fit(X) first.")
-        header, tensors = _parts(model.model)
-        header["guard"] = {key: _plain(value) for key, value in model.get_params(deep=False).items() if key in _GUARD}
-        tensors |= {f"guard.{key}": torch.from_numpy(value.copy()) for key, value in model.state().items()}
-    else:
-        header, tensors = _parts(model)
-    write_atomically(path, to_bytes(tensors, metadata={_KEY: json.dumps(header)}))
-
-
-def _parts(model: models.StackClassifier) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Header and tensors of a fitted classifier."""
-    name = type(model).__name__
-    if _CLASSES.get(name) is not type(model) or not hasattr(model, "stack_"):
-        raise TypeError(f"model must be a fitted classifier of knowlimits. Got {model!r} instead.")
-    parameters = model.get_params(deep=False)
-    if isinstance(parameters["random_state"], np.random.RandomState):
-        # Its state is spent; what it led to is in the weights.
-        parameters["random_state"] = None
-    if isinstance(parameters["class_weight"], dict):
-        parameters["class_weight"] = {"pairs": [[_plain(k), _plain(v)] for k, v in parameters["class_weight"].items()]}
-    header = {
-        "version": _VERSION,
-        "class": name,
-        "parameters": {key: _plain(value) for key, value in parameters.items()},
-        "classes": [_plain(label) for label in model.classes_],
-        "classes_dtype": "object" if model.classes_.dtype == object else model.classes_.dtype.str,
-        "feature_names": list(getattr(model, "feature_names_in_", [])) or None,
-        "n_epochs": model.n_epochs_.tolist(),
-        "validation_loss": model.validation_loss_,
-    }
-    return header, {key: tensor.detach().cpu().contiguous() for key, tensor in model.stack_.state_dict().items()}
+    check_output(path)
+    write_atomically(path, pack(model))
 
 
 def load(path: str | os.PathLike, device: str = "cpu") -> Any:
@@ -112,131 +65,120 @@ def load(path: str | os.PathLike, device: str = "cpu") -> Any:
         return read_onnx(path.read_bytes(), str(path))
     if path.suffix.lower() == ".pt2":
         return read_pt2(path.read_bytes(), str(path))
-    try:
-        with safe_open(path, framework="pt", device=device) as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a complete safetensors file: {error}") from None
-    if _KEY not in metadata:
-        raise ValueError(f"{path} was not written by knowlimits.save: its header has no entry {_KEY!r}.")
-    try:
-        header = json.loads(metadata[_KEY])
-        version = header["version"]
-        if version > _VERSION:
-            raise ValueError(f"{path} has format {version}. This version reads up to {_VERSION}: install a newer knowlimits.")
-        parameters = header["parameters"]
-        if isinstance(parameters["class_weight"], dict):
-            parameters["class_weight"] = dict(map(tuple, parameters["class_weight"]["pairs"]))
-        if isinstance(parameters["hidden_sizes"], list):
-            parameters["hidden_sizes"] = tuple(parameters["hidden_sizes"])
-        model = _CLASSES[header["class"]](**{**parameters, "device": device})
-        guarded = {
-            key.removeprefix("guard."): tensors.pop(key).cpu().numpy() for key in list(tensors) if key.startswith("guard.")
-        }
-        layers = range(len(tensors) // 2)
-        model.stack_ = Stack([tensors[f"weights.{i}"] for i in layers], [tensors[f"biases.{i}"] for i in layers])
-        model.classes_ = np.array(header["classes"], dtype=header["classes_dtype"])
-        model.n_features_in_ = model.stack_.n_features
-        if header["feature_names"]:
-            model.feature_names_in_ = np.array(header["feature_names"], dtype=object)
-        model.n_epochs_ = np.array(header["n_epochs"])
-        model.validation_loss_ = header["validation_loss"]
-        if "guard" in header:
-            parameters: dict[str, Any] = {key: header["guard"][key] for key in _GUARD}
-            parameters["components"] = tuple(parameters["components"])
-            return Guard(model, **parameters).restored(guarded)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} has a damaged header: {error!r}") from None
-    return model
+    return unpack(path, device)
 
 
 def read_table(path: str | os.PathLike, target: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Read a CSV file of numbers and labels with a line of names on top.
 
+    Labels stay the text that they are, without spaces around it, unless all are plain whole numbers, such as 0, 12 or -3.
+
     Args:
         path: the file.
-        target: the column of labels, whole numbers or text.
+        target: the column of labels.
 
     Returns:
         Features ``(n, d)``, labels ``(n,)`` and the names of the features.
 
     Raises:
-        ValueError: if it is no such table; the text says where and why.
+        ValueError: if it is no such table; the text says where and why, rows being counted as lines of the file.
         OSError: if it cannot be read.
     """
     names, rows = _cells(path)
     if names.count(target) != 1:
-        raise ValueError(f"{path} must have one column {target!r}. Got {', '.join(names)}.")
+        raise ValueError(f"{path} must have one column {target!r}. Got {', '.join(names)[:_MOST]}.")
     at = names.index(target)
-    labels = [row.pop(at).strip() for row in rows]
-    if "" in labels:
-        raise ValueError(f"{path}, row {labels.index('') + 2}, column {target!r}, must have a label. Got nothing.")
+    labels = []
+    for line, row in rows:
+        labels.append(row.pop(at).strip(" \t"))
+        if not labels[-1]:
+            raise ValueError(f"{path}, row {line}, column {target!r}, must have a label. Got nothing.")
+        if len(labels[-1]) > _LABEL:
+            # Each row takes as much memory as the longest.
+            raise ValueError(
+                f"{path}, row {line}, column {target!r}, must have at most {_LABEL} letters. Got {len(labels[-1]):,}."
+            )
+        if "\0" in labels[-1]:
+            # numpy leaves them out at the end of text.
+            raise ValueError(f"{path}, row {line}, column {target!r}, must be text. Got a NUL in {_shown(labels[-1])}.")
     del names[at]
     return _numbers(path, names, rows), _labels(labels), names
 
 
 def _labels(texts: list[str]) -> np.ndarray:
-    """Labels as whole numbers if all are, such as 1 or 1.0, else as text."""
-    try:
-        numbers = [float(text) for text in texts]
-    except ValueError:
-        return np.array(texts)
-    return np.array([int(number) for number in numbers] if all(n.is_integer() for n in numbers) else texts)
+    """Labels as whole numbers if all are plain ones, else as text."""
+    if all(map(_WHOLE.fullmatch, texts)):
+        numbers = list(map(int, texts))
+        if min(numbers) >= -(2**63) and max(numbers) < 2**63:
+            return np.array(numbers, dtype=np.int64)
+    return np.array(texts)
 
 
-def read_numbers(path: str | os.PathLike) -> tuple[np.ndarray, list[str]]:
+def read_numbers(path: str | os.PathLike, columns: list[str] | None = None) -> tuple[np.ndarray, list[str]]:
     """Read a CSV file of numbers with a line of names on top: values ``(n, d)`` and the names.
 
+    Args:
+        path: the file.
+        columns: those to read, in this order, of a file that may have one more, which is not looked at; all without it.
+
     Raises:
-        ValueError: if it is no such table; the text says where and why.
+        ValueError: if it is no such table; the text says where and why, rows being counted as lines of the file.
         OSError: if it cannot be read.
     """
     names, rows = _cells(path)
+    if columns is not None:
+        missing = [name for name in columns if name not in names]
+        others = [name for name in names if name not in columns]
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        if missing or twice or len(others) > 1:
+            raise ValueError(
+                f"{path} must have the columns {', '.join(columns)[:_MOST]}. "
+                f"Missing are {missing}, too many {others[1:] + twice}."
+            )
+        order = [names.index(name) for name in columns]
+        names, rows = columns, [(line, [row[k] for k in order]) for line, row in rows]
     return _numbers(path, names, rows), names
 
 
-def _cells(path: str | os.PathLike) -> tuple[list[str], list[list[str]]]:
-    """The names of a table's columns, and its rows, which are as long."""
+def _cells(path: str | os.PathLike) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names of a table's columns, and its rows, which are as long, with the lines where they begin."""
+    rows: list[tuple[int, list[str]]] = []
+    begins = 1
     try:
-        rows = list(csv.reader(Path(path).read_text(encoding="utf-8-sig").splitlines()))
-    except (UnicodeDecodeError, csv.Error) as error:
+        # Python's own idea of where lines end would break cells, at U+2028 for one.
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            for row in reader:
+                if row:
+                    rows.append((begins, row))
+                begins = reader.line_num + 1
+    except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a CSV file in UTF-8: {error}.") from None
-    rows = [row for row in rows if row]
+    except csv.Error as error:
+        raise ValueError(f"{path}, row {begins}, is not CSV in UTF-8: {error}.") from None
     if len(rows) < 2:
         raise ValueError(f"{path} must have a line of names and rows below it. Got {len(rows)} lines.")
-    names = [name.strip() for name in rows[0]]
-    for number, row in enumerate(rows[1:], 2):
+    names = [name.strip(" \t") for name in rows[0][1]]
+    for line, row in rows[1:]:
         if len(row) != len(names):
-            raise ValueError(f"{path}, row {number}, must have {len(names)} entries. Got {len(row)}.")
+            raise ValueError(f"{path}, row {line}, must have {len(names)} entries. Got {len(row)}.")
     return names, rows[1:]
 
 
-def _numbers(path: str | os.PathLike, names: list[str], rows: list[list[str]]) -> np.ndarray:
+def _numbers(path: str | os.PathLike, names: list[str], rows: list[tuple[int, list[str]]]) -> np.ndarray:
     values = np.empty((len(rows), len(names)))
-    for number, row in enumerate(rows):
+    for number, (line, row) in enumerate(rows):
         for k, entry in enumerate(row):
-            try:
-                values[number, k] = float(entry)
-            except ValueError:
-                what = "nothing" if not entry.strip() else repr(entry)
-                raise ValueError(f"{path}, row {number + 2}, column {names[k]!r}, must be a number. Got {what}.") from None
+            text = entry.strip(" \t")
+            if not _NUMBER.fullmatch(text):
+                what = "nothing" if not text else _shown(entry)
+                raise ValueError(f"{path}, row {line}, column {names[k]!r}, must be a number. Got {what}.")
+            values[number, k] = float(text)
     if not np.isfinite(values).all():
         row, k = np.argwhere(~np.isfinite(values))[0]
-        raise ValueError(f"{path}, row {row + 2}, column {names[k]!r}, must be finite. Got {values[row, k]}.")
+        raise ValueError(f"{path}, row {rows[row][0]}, column {names[k]!r}, must be finite. Got {values[row, k]}.")
     return values
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON has it; numpy's numbers become Python's."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    raise TypeError(f"cannot be saved: {value!r}. Parameters and labels must be numbers, strings, truth values or None.")
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r} and {len(text) - _SHOWN:,} letters more"

@@ -19,7 +19,7 @@ from knowlimits.experiments.detection import DISTANCES, Detection
 from knowlimits.experiments.far_away import Profile
 from knowlimits.experiments.half_moons import Map
 from knowlimits.farfield import horizon
-from knowlimits.io import write_atomically
+from knowlimits.outputs import FIGURES, check_output, write_atomically
 from knowlimits.piecewise import Partition, Regions, partition
 
 if TYPE_CHECKING:
@@ -278,9 +278,16 @@ def growth(orders: "Sequence[Order]") -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure to a file, .png, .pdf or .svg, and close it."""
+    """Write a figure to a file, .png, .pdf or .svg, and close it.
+
+    Raises:
+        ValueError: if the name of the file ends in something else.
+        OSError: if it cannot be written, or is neither a file nor a character device.
+    """
+    path = Path(path)
+    check_output(path, FIGURES)
     buffer = io.BytesIO()
-    kind = path.suffix.lstrip(".").lower() or "png"
+    kind = path.suffix[1:].lower()
     # Without a date or a version in the file, the same figure is the same bytes.
     figure.savefig(buffer, format=kind, dpi=150, metadata={"Software": None} if kind == "png" else None)
     plt.close(figure)

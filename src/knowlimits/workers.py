@@ -60,8 +60,10 @@ def workers(dask: str | None = None) -> Iterator[Workers]:
         return
     try:
         client = Client(dask, timeout="10s")
-    except (OSError, TimeoutError, ValueError) as error:
-        raise OSError(f"no Dask scheduler answers at {dask}: {str(error).splitlines()[0]}") from None
+    except (OSError, TimeoutError, ValueError, TypeError, RuntimeError, ImportError) as error:
+        # Each kind of address has errors of its own kinds.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise OSError(f"no Dask scheduler answers at {dask}: {reason}") from None
     with client:
         if not client.nthreads():
             raise OSError(f"the Dask scheduler at {dask} has no workers: start one with `dask worker {dask}`.")

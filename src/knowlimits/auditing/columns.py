@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from knowlimits.ood.sizes import check_size
 from knowlimits.pipelines import AffineSteps, before_last, is_sklearn
 
 # Whole numbers with no more values than this are taken for codes of categories.
@@ -167,6 +168,8 @@ def _own_names(X: Any) -> list[str] | None:
 
 
 def _check_numbers(table: str, column: str, values: np.ndarray) -> None:
+    if np.iscomplexobj(values):
+        raise ValueError(f"{table}, column {column!r}, must be real numbers. Got complex ones.")
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -177,6 +180,7 @@ def _check_numbers(table: str, column: str, values: np.ndarray) -> None:
         row = int(bad.argmax())
         what = "nothing" if np.isnan(numbers[row]) else str(numbers[row])
         raise ValueError(f"{table}, column {column!r}, must be finite. Got {what} in row {row}, {int(bad.sum())} such in all.")
+    check_size(f"{table}, column {column!r},", numbers[:, None])
 
 
 def _is_number(value: Any) -> bool:

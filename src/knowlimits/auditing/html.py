@@ -4,7 +4,6 @@ import base64
 import json
 import os
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from knowlimits.auditing.detection import WAYS
 from knowlimits.auditing.disc import SCALE, Disc, disc
 from knowlimits.auditing.features import CURVES, PLACES, by_danger, columns_by_danger
 from knowlimits.auditing.table import Table, number
-from knowlimits.io import write_atomically
 from knowlimits.ood.panel import AS_IT_IS, LAPLACE
+from knowlimits.outputs import check_output, write_atomically
 
 if TYPE_CHECKING:
     from knowlimits.auditing.report import Audit
@@ -32,9 +31,10 @@ def write_report(audit: "Audit", path: str | os.PathLike, overwrite: bool) -> No
         FileExistsError: if a file is there and `overwrite` is false.
         OSError: if it cannot be written.
     """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} is there already. Pass overwrite=True to replace it.")
+    try:
+        check_output(path, overwrite=overwrite)
+    except FileExistsError as error:
+        raise FileExistsError(f"{error} Pass overwrite=True to replace it.") from None
     write_atomically(path, render(audit).encode())
 
 

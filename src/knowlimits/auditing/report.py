@@ -126,6 +126,8 @@ def audit(
     """
     if max_rows < 16:
         raise ValueError(f"max_rows must be at least 16. Got {max_rows} instead.")
+    if isinstance(random_state, int) and random_state < 0:
+        raise ValueError(f"random_state must not be negative. Got {random_state} instead.")
     subject = read_subject(model, X, y, X_test, y_test, feature_names, continuous, max_rows, random_state)
     rng = np.random.default_rng(random_state)
     with (

@@ -1,5 +1,6 @@
 """What is audited: a model, and its data as the network sees them."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,8 @@ from torch import nn
 from knowlimits.adapt import as_modules, member_probabilities
 from knowlimits.auditing.columns import Continuous, Source
 
-# Rows at a time; intermediate values of so many rows stay in the processor's cache.
+# As tables write numbers; so few digits that no two become one.
+_DECIMAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,3})?")
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def read_subject(
         count = member_probabilities(modules, torch.from_numpy(rows[:1])).shape[2]
     except RuntimeError as error:
         raise ValueError(f"model cannot take rows of {rows.shape[1]} features: {str(error).splitlines()[0]}.") from error
+    y, y_test = (_read_labels(model, labels) for labels in (y, y_test))
     classes = _classes(model, y, count)
     labels = None if y is None else _places("y", y, classes, len(rows))
     if labels is not None and len(np.unique(labels)) < 2:
@@ -114,6 +117,24 @@ def _sample(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     kept = some(len(rows), most, rng)
     return rows[kept], None if labels is None else labels[kept]
+
+
+def _read_labels(model: Any, y: Any) -> Any:
+    """Labels; text that says a number each, and for each label another, as numbers, unless the model's labels are text.
+
+    So 10.0 comes behind 9.0, as the model's tenth class does.
+    """
+    own = getattr(model, "classes_", None)
+    if y is None or (own is not None and np.asarray(own).dtype.kind not in "iuf"):
+        return y
+    texts = np.asarray(y)
+    if texts.ndim != 1 or not all(isinstance(text, str) for text in texts.tolist()):
+        return y
+    distinct, places = np.unique(texts, return_inverse=True)
+    if not all(_DECIMAL.fullmatch(text) for text in distinct.tolist()):
+        return y
+    numbers = [int(value) if value.is_integer() else value for value in map(float, distinct.tolist())]
+    return np.array(numbers)[places] if len(set(numbers)) == len(distinct) else y
 
 
 def _classes(model: Any, y: Any, count: int) -> np.ndarray:

@@ -83,6 +83,18 @@ def build(name: str, seed: int, device: str = "cpu", parameters: dict[str, Any] 
     return getattr(models, model["class"])(**chosen, random_state=seed, device=device)
 
 
+def check(name: str, parameters: dict[str, Any]) -> None:
+    """Raise unless a model can be trained on the half-moons with these hyperparameters.
+
+    Raises:
+        TypeError, ValueError: if one is unknown or not as it should be.
+    """
+    accepted = set(build(name, 0).get_params()) - {"random_state", "device", "verbose"}
+    if unknown := sorted(set(parameters) - accepted):
+        raise ValueError(f"hyperparameters must be of {', '.join(sorted(accepted))}. Got {', '.join(unknown)}.")
+    build(name, 0, parameters=parameters)._check_trainable(features=2, classes=2)
+
+
 def train_models(
     names: Sequence[str],
     data: Sequence[Split],

@@ -18,10 +18,12 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images
 
 from knowlimits import plots
 from knowlimits.experiments import half_moons
-from knowlimits.io import read_numbers, read_table, write_atomically
+from knowlimits.io import read_numbers, read_table
 from knowlimits.metrics import auroc, fpr_at_95_ood_caught, ood_accepted_at_95_in
-from knowlimits.models.split import Split, split_rows
+from knowlimits.models.split import Split, check_rows, split_rows
 from knowlimits.ood.panel import Panel
+from knowlimits.ood.sizes import check_size
+from knowlimits.outputs import write_atomically
 from knowlimits.progress import progress_bar
 from knowlimits.workers import workers
 
@@ -101,18 +103,15 @@ def own_table(data: Path, target: str, ood: Path) -> Table:
         ValueError: if a file is no table, or the columns differ.
     """
     X, y, names = read_table(data, target)
-    with ood.open(encoding="utf-8-sig") as file:
-        header = [name.strip() for name in next(csv.reader(file), [])]
-    # Any column that is not a feature can stand for the labels, as they are not looked at.
-    others = [name for name in header if name not in names]
-    missing = [name for name in names if name not in header]
-    if missing or len(others) > 1:
-        raise ValueError(f"{ood} must have the columns of {data}. Missing are {missing}, too many {others[1:]}.")
-    if others:
-        foreign, _, order = read_table(ood, others[0])
-    else:
-        foreign, order = read_numbers(ood)
-    return Table(data.stem, X, y, {ood.stem: foreign[:, [order.index(name) for name in names]]})
+    try:
+        check_rows(y)
+    except ValueError as error:
+        raise ValueError(f"{data}, column {target!r}: {error}") from None
+    # A column that is no feature can stand for the labels, as they are not looked at.
+    foreign = read_numbers(ood, names)[0]
+    for path, rows in ((data, X), (ood, foreign)):
+        check_size(str(path), rows)
+    return Table(data.stem, X, y, {ood.stem: foreign})
 
 
 def _photographs() -> np.ndarray:

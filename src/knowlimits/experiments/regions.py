@@ -10,7 +10,7 @@ import torch
 
 from knowlimits import plots, scores
 from knowlimits.adapt import as_modules, member_probabilities
-from knowlimits.io import write_atomically
+from knowlimits.outputs import write_atomically
 from knowlimits.piecewise import Partition
 
 _GRID = 400

@@ -33,9 +33,9 @@ from knowlimits.experiments.far_away import (
     measure_limits,
 )
 from knowlimits.experiments.half_moons import METRICS, Map, draw_data, maps, measure, model_names, settings, train_models
-from knowlimits.io import write_atomically
 from knowlimits.models import StackClassifier
 from knowlimits.models.split import Split
+from knowlimits.outputs import write_atomically
 from knowlimits.progress import progress_bar
 from knowlimits.workers import workers
 

@@ -20,8 +20,10 @@ from sklearn.preprocessing import StandardScaler
 
 from knowlimits import plots
 from knowlimits.experiments import half_moons
-from knowlimits.io import read_table, write_atomically
+from knowlimits.io import read_table
 from knowlimits.models import StackClassifier
+from knowlimits.ood.sizes import check_size
+from knowlimits.outputs import write_atomically
 from knowlimits.tuning import SearchResult, Trial, search
 from knowlimits.tuning.space import read_spaces
 
@@ -124,6 +126,7 @@ def run(
         X, y = draw_data(seed)
     else:
         X, y, _ = read_table(*data)
+        check_size(str(data[0]), X)
         X = StandardScaler().fit_transform(X)
     found = []
     for name in names:
@@ -138,7 +141,7 @@ def run(
             objective=objective,
             sampler=sampler,
             seed=seed,
-            storage=storage or str(out / "search.journal"),
+            storage=str(out / "search.journal") if storage is None else storage,
             name=f"{study}/{name}",
             dask=dask,
             verbose=verbose,
@@ -156,7 +159,7 @@ def read_hyperparameters(folder: Path) -> dict[str, dict[str, Any]]:
     """The best parameters of each model from a folder of JSON files, ours or the published ones.
 
     Raises:
-        ValueError: if a file is not as it should be, or there is none.
+        ValueError: if a file is not as it should be, its parameters are not those of the model, or there is none.
     """
     ours = {theirs: name for name, theirs in PUBLISHED.items()}
     result = {}
@@ -165,14 +168,18 @@ def read_hyperparameters(folder: Path) -> dict[str, dict[str, Any]]:
         if not path.is_file():
             continue
         try:
-            best = max(json.loads(path.read_text()).values(), key=lambda trial: trial["score"])
-            drawn = {ours.get(key, key): value for key, value in best["hyperparameters"].items() if key != "input_size"}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            trials = [(float(t["score"]), dict(t["hyperparameters"])) for t in json.loads(path.read_text()).values()]
+            drawn = {ours.get(k, k): v for k, v in max(trials, key=lambda t: t[0])[1].items() if k != "input_size"}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path} must hold trials with score and hyperparameters. Got {error!r}.") from None
         if "class_weight" in drawn and isinstance(drawn["class_weight"], bool):
             # The published code weighs the classes of each mini-batch, or not.
             drawn["class_weight"] = "batch" if drawn["class_weight"] else None
         result[name] = {key: tuple(value) if isinstance(value, list) else value for key, value in drawn.items()}
+        try:
+            half_moons.check(name, result[name])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from None
     if not result:
         raise ValueError(f"{folder} must have files such as NN.json, which `knowlimits search` writes. Got none.")
     return result

@@ -4,6 +4,7 @@ A classifier says which networks it wants trained (`_members`) and how they beco
 between is `fit_together`, which trains the networks of any number of classifiers as one population.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,9 +21,12 @@ from torch import Tensor
 
 from knowlimits import scores
 from knowlimits._machine import are_small, one_thread
-from knowlimits.models.checks import check_integer, check_real
+from knowlimits.models.checks import check_device, check_integer, check_real
 from knowlimits.networks import Member, Stack, Trained, train
 from knowlimits.progress import progress_bar
+
+# Weights of one network, 1 GB in float32; training takes several times as much.
+_MOST_WEIGHTS = 2**28
 
 
 @dataclass(frozen=True)
@@ -138,14 +142,36 @@ class StackClassifier(ClassifierMixin, BaseEstimator):
                 f"Got {self.class_weight!r} instead."
             )
 
+    def _check_trainable(self, features: int, classes: int) -> None:
+        """Raise unless the parameters can be trained on data of so many features and classes.
+
+        Raises:
+            TypeError, ValueError: if one is not what is accepted.
+        """
+        self._check_parameters()
+        check_device(self.device)
+        self._sizes(features, classes)
+
+    def _sizes(self, features: int, classes: int) -> tuple[int, ...]:
+        """Widths from the inputs to the outputs; one logit is enough for two classes."""
+        sizes = (features, *map(int, self.hidden_sizes), 1 if classes == 2 else classes)
+        weights = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
+        if weights > _MOST_WEIGHTS:
+            raise ValueError(
+                f"hidden_sizes must give a network of at most {_MOST_WEIGHTS:,} weights. Got {weights:,} instead: "
+                "choose smaller ones."
+            )
+        return sizes
+
     def _task(self, X: Any, y: Any, X_val: Any, y_val: Any) -> Task:
         """Check parameters and data."""
         self._check_parameters()
+        check_device(self.device)
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, y = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y must have at least 2 classes. Got one class, {self.classes_[0]!r}, instead.")
+            raise ValueError(f"y must have at least 2 classes. Got one class, {self.classes_.tolist()[0]!r}, instead.")
         rows = np.arange(len(X))
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together. Got only one of them.")
@@ -174,8 +200,9 @@ class StackClassifier(ClassifierMixin, BaseEstimator):
 
     def _member(self, task: Task, seed: int) -> Member:
         """One plain network; classifiers change what differs."""
+        sizes = self._sizes(task.X.shape[1], task.classes)
         return Member(
-            sizes=(task.X.shape[1], *self.hidden_sizes, 1 if task.classes == 2 else task.classes),
+            sizes=sizes,
             seed=seed,
             rows=task.rows,
             validation_rows=task.validation_rows,

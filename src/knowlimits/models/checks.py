@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
+import torch
+
 
 def check_integer(name: str, value: Any, minimum: int) -> None:
     """Raise unless `value` is an integer of at least `minimum`."""
@@ -29,3 +31,15 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     """Raise unless `value` is one of `choices`."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {value!r} instead.")
+
+
+def check_device(device: Any) -> None:
+    """Raise unless torch can compute in float64 on `device`."""
+    try:
+        works = torch.ones(1, dtype=torch.float64, device=device).add(1).item() == 2
+        reason = "it computes something else."
+    except (RuntimeError, AssertionError, ImportError, AttributeError, TypeError, ValueError) as error:
+        # Each kind of device that is not there has an error of its own kind.
+        works, reason = False, (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0]
+    if not works:
+        raise ValueError(f"device must be one that works here, and torch cannot use {device!r}: {reason}")

@@ -7,6 +7,7 @@ import numpy as np
 
 from knowlimits._machine import one_blas_thread, one_thread
 from knowlimits.ood.growth import Growth
+from knowlimits.ood.sizes import check_size, sizes_of, too_large
 from knowlimits.ood.view import Ahead, Seen, View
 
 
@@ -40,7 +41,25 @@ class Detector:
 
     def score(self, X: Any) -> np.ndarray:
         """How unfamiliar inputs are, ``(n,)``; larger means less familiar."""
-        return self._score(self._fitted().at(X))
+        return self.scored(self._fitted().at(X))
+
+    def scored(self, seen: Seen) -> np.ndarray:
+        """The score where a model has been looked at already, ``(n,)``.
+
+        Where squares of features would overflow, it is that of a ray from 0: its leading term, beside which others vanish.
+        """
+        far = too_large(seen.features)
+        if not far.any():
+            return self._score(seen)
+        sizes = sizes_of(seen.features)[far]
+        start = Seen(np.zeros_like(seen.features[far]), np.zeros_like(seen.logits[:, far]))
+        growth = self._growth(Ahead(seen.rows(far, sizes), start))
+        scores = np.empty(len(seen))
+        if not far.all():
+            scores[~far] = self._score(seen.rows(~far))
+        with np.errstate(over="ignore"):
+            scores[far] = growth.coefficient * sizes**growth.power
+        return scores
 
     def far_field(self, origins: Any, directions: Any, random_state: Any = None) -> Growth:
         """How the score grows along rays x0 + a d, exactly.
@@ -63,6 +82,7 @@ class Detector:
             labels = np.unique(np.asarray(y), return_inverse=True)[1]
             if labels.shape != (len(seen),):
                 raise ValueError(f"y must have a label for each row of X, {len(seen)}. Got shape {np.shape(y)} instead.")
+        check_size("features of the model at X", seen.features)
         self._learn(seen, labels)
         self._view = view
         return self

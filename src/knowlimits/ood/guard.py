@@ -22,11 +22,10 @@ from sklearn.model_selection import train_test_split
 from knowlimits._machine import one_blas_thread, one_thread
 from knowlimits.adapt import as_modules, member_probabilities
 from knowlimits.farfield import as_points, as_rays
+from knowlimits.ood.sizes import check_size, too_large
 
 # Bisections of the equation for a ball; each adds a bit.
 _STEPS = 200
-# Coordinates in standard deviations beyond which squares could overflow; the weight is 0 long before.
-_FAR = 1e100
 # What a fitted mixture consists of.
 _MIXTURE = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 
@@ -100,6 +99,7 @@ class Guard(ClassifierMixin, BaseEstimator):
         if not self.tolerance > 0:
             raise ValueError(f"tolerance must be positive. Got {self.tolerance} instead.")
         rows = as_points("X", X).flatten(1).numpy()
+        check_size("X", rows)
         if len(rows) < 8:
             raise ValueError(f"X must have at least 8 rows. Got {len(rows)} instead.")
         self.n_features_in_ = rows.shape[1]
@@ -218,7 +218,7 @@ class Guard(ClassifierMixin, BaseEstimator):
 
     def _log_ratio(self, z: np.ndarray) -> np.ndarray:
         """log p_in - log p_out at standardised points; minus infinity where squares could overflow."""
-        near = np.abs(z).max(1) < _FAR
+        near = ~too_large(z)
         result = np.full(len(z), -np.inf)
         z = z[near]
         values = []
@@ -277,8 +277,9 @@ class Guard(ClassifierMixin, BaseEstimator):
         """Fitted as `state` says.
 
         Raises:
-            KeyError: if something is missing.
+            ValueError: if `state` is not what `state` gives, or would not fade to uniform.
         """
+        _check_state(state, self.model.n_features_in_)
         for name in ("_mean", "_scale", "_centre", "_precision"):
             setattr(self, name, state[name])
         self.mixture_ = GaussianMixture(len(state["weights_"]))
@@ -294,3 +295,27 @@ class Guard(ClassifierMixin, BaseEstimator):
             return np.asarray(self.model.predict_proba(X))
         modules = as_modules(self.model)
         return member_probabilities(modules, as_points("X", X)).mean(0).numpy()
+
+
+def _check_state(state: dict[str, np.ndarray], features: int) -> None:
+    """Raise unless arrays are those of a guard of so many features."""
+    d, k = features, state["weights_"].size if "weights_" in state else 0
+    shapes = {
+        **{"weights_": (k,), "means_": (k, d), "covariances_": (k, d, d), "precisions_": (k, d, d)},
+        **{"precisions_cholesky_": (k, d, d), "_mean": (d,), "_scale": (d,), "_centre": (d,), "_precision": (d, d)},
+        **{"forms": (k, d, d), "linears": (k, d), "constants": (k,), "shift_": (1,)},
+    }
+    if k == 0 or set(state) != set(shapes):
+        raise ValueError(f"a guard must have {', '.join(shapes)}. Got {', '.join(sorted(state)) or 'nothing'} instead.")
+    for name, shape in shapes.items():
+        if state[name].shape != shape:
+            raise ValueError(f"{name} of a guard must have shape {shape}. Got {state[name].shape} instead.")
+        if not np.isfinite(state[name]).all():
+            raise ValueError(f"{name} of a guard must be finite. Got numbers that are not.")
+    if not (state["_scale"] > 0).all():
+        raise ValueError("_scale of a guard must be positive. Got a number that is not.")
+    transposed = state["forms"].transpose(0, 2, 1)
+    if not np.allclose(state["forms"], transposed, rtol=1e-6, atol=1e-6 * np.abs(state["forms"]).max()):
+        raise ValueError("forms of a guard must be symmetric. Got some that are not.")
+    if not (np.linalg.eigvalsh((state["forms"] + transposed) / 2) > 0).all():
+        raise ValueError("forms of a guard must be positive definite, so that it fades. Got some that are not.")

@@ -13,8 +13,11 @@ from knowlimits.ood.base import Detector
 from knowlimits.ood.gaussians import GaussianMixture, Mahalanobis
 from knowlimits.ood.growth import Growth
 from knowlimits.ood.neighbours import NearestNeighbours
+from knowlimits.ood.sizes import check_size, sizes_of, too_large
 from knowlimits.ood.view import Ahead, Seen, View
 
+# Trees compare float32 numbers.
+_LARGEST = float(np.finfo(np.float32).max)
 KINDS = ("mahalanobis", "neighbours", "mixture", "isolation_forest", "local_outlier_factor")
 
 
@@ -44,6 +47,7 @@ class InputDetector:
             y: class labels ``(n,)``, for ``"mahalanobis"`` and ``"mixture"``; one class for all without them.
         """
         rows = self._rows(X)
+        check_size("X", rows)
         self._scaler = StandardScaler().fit(rows)
         inputs = np.asarray(self._scaler.transform(rows))
         labels = np.zeros(len(inputs)) if y is None else y
@@ -62,12 +66,21 @@ class InputDetector:
 
     def score(self, X: Any) -> np.ndarray:
         """How unfamiliar inputs are, ``(n,)``; larger means less familiar."""
-        inputs = np.asarray(self._scaler.transform(self._rows(X)))
+        with np.errstate(over="ignore"):
+            inputs = np.asarray(self._scaler.transform(self._rows(X)))
+        if not np.isfinite(inputs).all():
+            raise ValueError("X must be finite in standard deviations. Got numbers that overflow.")
         if self.kind == "isolation_forest":
-            return -self._forest.score_samples(inputs)
+            return -self._forest.score_samples(np.clip(inputs, -_LARGEST, _LARGEST))
         if self.kind == "local_outlier_factor":
-            return -self._factor.score_samples(inputs)
-        return self._detector._score(self._seen(inputs))
+            far = too_large(inputs)
+            scores = np.empty(len(inputs))
+            if not far.all():
+                scores[~far] = -self._factor.score_samples(inputs[~far])
+            sizes = sizes_of(inputs)[far]
+            scores[far] = sizes * self._growth_of_factor(inputs[far] / sizes[:, None], np.zeros_like(inputs[far])).coefficient
+            return scores
+        return self._detector.scored(self._seen(inputs))
 
     def far_field(self, origins: Any, directions: Any, random_state: Any = None) -> Growth:
         """How the score grows along rays x0 + a d, exactly; arguments as `Detector.far_field` has them."""
@@ -76,7 +89,7 @@ class InputDetector:
         rate = steps.flatten(1).numpy() / self._scaler.scale_
         if self.kind == "isolation_forest":
             # Trees compare float32 numbers with thresholds: the largest of them is beyond all.
-            far = np.where(rate != 0, np.copysign(float(np.finfo(np.float32).max), rate), offset)
+            far = np.where(rate != 0, np.copysign(_LARGEST, rate), offset)
             return Growth.of(-self._forest.score_samples(far))
         if self.kind == "local_outlier_factor":
             return self._growth_of_factor(rate, offset)

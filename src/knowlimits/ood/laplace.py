@@ -16,6 +16,7 @@ from torch import nn
 
 from knowlimits.adapt import as_modules
 from knowlimits.networks import Stack
+from knowlimits.ood.sizes import sizes_of
 from knowlimits.ood.view import Seen, View
 
 LINKS = ("probit", "sampling")
@@ -126,7 +127,11 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
     def of(self, features: np.ndarray) -> np.ndarray:
         """Probabilities, ``(n, classes)``, by the last layer's inputs, for those who have them already."""
         h = _with_one(features, 1.0)
-        return self._sampled(h, None) if self.link == "sampling" else self._probit(h, np.ones(len(h)))
+        if self.link == "sampling":
+            return self._sampled(h, None)
+        # The same in units in which no square overflows.
+        sizes = sizes_of(h)
+        return self._probit(h / sizes[:, None], (1 / sizes) ** 2)
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class, ``(n,)``."""

@@ -93,7 +93,7 @@ class Panel:
         seen = self._view.at(X)
         members = torch.from_numpy(seen.logits).softmax(-1).numpy()
         found = {name: np.asarray(scores.score(members, name)) for name in self.of_probabilities}
-        found |= {name: detector._score(seen) for name, detector in self._detectors.items()}
+        found |= {name: detector.scored(seen) for name, detector in self._detectors.items()}
         found |= {name: detector.score(X) for name, detector in self._inputs.items()}
         return found | _entropies(self._probabilities(X, seen))
 

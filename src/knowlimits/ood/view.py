@@ -29,6 +29,11 @@ class Seen:
     def __len__(self) -> int:
         return len(self.features)
 
+    def rows(self, chosen: np.ndarray, sizes: np.ndarray | float = 1.0) -> "Seen":
+        """Some of the points, divided by sizes, ``(chosen,)``."""
+        divisors = np.broadcast_to(sizes, chosen.sum())
+        return Seen(self.features[chosen] / divisors[:, None], self.logits[:, chosen] / divisors[:, None])
+
 
 @dataclass(frozen=True)
 class Ahead:
@@ -56,13 +61,31 @@ class View:
 
     def __init__(self, model: Any, layer: str | None = None, features: bool = True):
         self._modules = as_modules(model)
+        if layer is not None and any(isinstance(m, Stack) for m in self._modules):
+            raise ValueError(
+                f"layer must be None for a classifier of knowlimits, whose last layer it is. Got {layer!r} instead."
+            )
         self._taps = [_StackTap(m) if isinstance(m, Stack) else _Tap(m, layer, features) for m in self._modules]
 
     def at(self, X: Any) -> Seen:
-        """What the model says at points ``(n, ...)``."""
+        """What the model says at points ``(n, ...)``.
+
+        Raises:
+            ValueError: if it is not finite.
+        """
         points = as_points("X", X)
         with torch.no_grad(), one_thread(are_small(self._modules, points[0].numel())):
-            return _joined([[_Parts.of(tap(part), tap) for tap in self._taps] for part in in_blocks(self._modules, points)])
+            parts = in_blocks(self._modules, points)
+            seen = _joined([[_Parts.of(tap(part), tap) for tap in self._taps] for part in parts])
+        finite = np.isfinite(seen.features).all(1) & np.isfinite(seen.logits).all((0, 2))
+        if not finite.all():
+            row = int((~finite).argmax())
+            largest = float(points[row].abs().max())
+            raise ValueError(
+                "X must have rows at which the features and logits of the model are finite. "
+                f"Got others at row {row}, with numbers up to {largest:.3g}: the model overflows there, or has such weights."
+            )
+        return seen
 
     def along(self, origins: Any, directions: Any, random_state: Any = None) -> Ahead:
         """What the model says along rays; `directions` as `knowlimits.far_field` has them."""

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sklearn.utils.validation import check_X_y
 
 from knowlimits.models import StackClassifier
+from knowlimits.models.split import check_rows
 from knowlimits.progress import progress_bar
 from knowlimits.tuning.space import Space
 from knowlimits.tuning.storage import open_study
@@ -154,13 +156,17 @@ def search(
     for label, value in (("trials", trials), ("repeats", repeats), ("batch", 1 if batch is None else batch)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"{label} must be a whole number of at least 1. Got {value!r} instead.")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be a whole number from 0 to {2**32 - 1}. Got {seed!r} instead.")
     for label, value, accepted in (("objective", objective, OBJECTIVES), ("sampler", sampler, SAMPLERS)):
         if value not in accepted:
             raise ValueError(f"{label} must be one of {', '.join(accepted)}. Got {value!r} instead.")
     X, y = check_X_y(X, y, dtype="float64")
     space = Space.of(space, sorted(set(estimator.get_params()) - {"random_state", "device", "verbose"}))
     problem = Problem(estimator, X, y, repeats, objective, seed)
-    _check_rows(y)
+    check_rows(y)
+    with _quiet():
+        _check_trials(problem, space)
     settings = {
         "model": type(estimator).__name__,
         "parameters": {k: repr(v) for k, v in estimator.get_params().items() if k not in ("device", "verbose", "random_state")},
@@ -246,6 +252,15 @@ class _Draws:
             self._study.tell(running, trial.value, state=trial.state)
 
 
+def _check_trials(problem: Problem, space: Space) -> None:
+    """Raise, before any is trained, if a fixed value or a choice is not what the estimator accepts."""
+    drawn = optuna.create_study(sampler=RandomSampler(seed=0)).ask(space.drawn).params
+    choices = [(name, c) for name, d in space.drawn.items() if isinstance(d, CategoricalDistribution) for c in d.choices]
+    for name, choice in choices or list(drawn.items())[:1]:
+        model = problem.model(space.parameters({**drawn, name: choice}), 0)
+        model._check_trainable(problem.X.shape[1], len(np.unique(problem.y)))
+
+
 def _frozen(number: int, drawn: dict[str, Any], space: Space, outcome: Outcome) -> FrozenTrial:
     failed = outcome.failure is not None
     return create_trial(
@@ -266,15 +281,6 @@ def _trial(number: int, trial: FrozenTrial, space: Space) -> Trial:
     value = np.nan if trial.value is None else trial.value
     attributes = trial.user_attrs
     return Trial(number, space.parameters(trial.params), trial.params, value, attributes["scores"], attributes["failure"])
-
-
-def _check_rows(y: np.ndarray) -> None:
-    classes, counts = np.unique(y, return_counts=True)
-    if len(classes) < 2:
-        raise ValueError(f"y must have at least 2 classes. Got one class, {classes[0]!r}, instead.")
-    if counts.min() < 4:
-        rare = classes[counts.argmin()]
-        raise ValueError(f"y must have at least 4 rows of each class, to be split. Got {counts.min()} of class {rare!r}.")
 
 
 @contextmanager

@@ -53,6 +53,8 @@ class Space:
             )
         if len(set(table) & set(_LAYOUT)) == 1:
             raise ValueError("space must have layers and width together. Got only one of them.")
+        for name in _LAYOUT:
+            _check_counts(name, table.get(name, 1))
         drawn, fixed = {}, {}
         for name, entry in table.items():
             if isinstance(entry, BaseDistribution):
@@ -90,13 +92,25 @@ def read_spaces(path: Path) -> dict[str, dict[str, Any]]:
         OSError: if it cannot be read.
     """
     try:
-        tables = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a TOML file: {error}") from None
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise ValueError(f"{path} must have a table for each model. Got {name} = {table!r} instead.")
     return tables
+
+
+def _check_counts(name: str, entry: Any) -> None:
+    """Raise unless layers or widths are drawn from whole numbers of at least 1."""
+    if isinstance(entry, BaseDistribution):
+        bad = [] if isinstance(entry, IntDistribution) and entry.low > 0 else [entry]
+        entry = getattr(entry, "choices", bad)
+    if isinstance(entry, Mapping):
+        entry = [entry.get("low", 1), entry.get("high", 1)]
+    for value in entry if isinstance(entry, list | tuple) else [entry]:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} in space must be whole numbers of at least 1. Got {value!r} instead.")
 
 
 def _range(name: str, entry: Mapping[str, Any]) -> BaseDistribution:
