@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 import knowlimits as kl
+from knowlimits.piecewise import follow
+from knowlimits.testing import draw_rays
 
 
 class Chain(nn.Module):
@@ -115,6 +117,22 @@ def test_chains_of_moves_and_convolutions(block):
         except Exception as error:
             raise AssertionError(f"{seed}: {shape}, {[name for name, _ in network.steps]}") from error
     assert resolved > 0
+
+
+@pytest.mark.parametrize("block", range(5))
+def test_limits_of_chains_of_moves_and_convolutions(block):
+    for seed in range(30 * block, 30 * block + 30):
+        shape = [(2, 3, 2), (4, 3), (12,), (1, 4, 3)][seed % 4]
+        network = Chain(seed, shape, integers=seed % 3 == 0)
+        origins, directions = draw_rays(shape, 6, seed)
+        with torch.no_grad():
+            for certify in (False, True):
+                end = follow(network, origins, directions, certify=certify)
+                a = (2 * end.radius + 1)[:, None]
+                expected = network(origins + a.reshape(-1, *[1] * len(shape)) * directions)
+                names = [name for name, _ in network.steps]
+                size = 1 + expected.abs().amax()
+                assert ((end.rate * a + end.offset - expected).abs() < 1e-9 * size).all(), (seed, names)
 
 
 class ChannelsLast(nn.Module):

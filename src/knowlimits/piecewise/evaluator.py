@@ -184,6 +184,13 @@ class Evaluator(TorchDispatchMode):
         """Write a result, traced or constant, into the memory of a traced tensor, so that views of it change too."""
         raise NotImplementedError
 
+    def laid_out(self, func: Any, args: list[Any], kwargs: dict[str, Any], result: Any) -> Any:
+        """A result that was not computed by the operation itself, in memory as that would have it.
+
+        It decides whether a reshape of the result is a view or a copy.
+        """
+        return result
+
     @contextmanager
     def _named(self, module: nn.Module) -> Any:
         """Keep track of the submodule that runs, for messages."""
@@ -214,7 +221,8 @@ class Evaluator(TorchDispatchMode):
         result = None
         if isinstance(entry, Rewrite):
             with self:
-                return entry.function(*_given(func, args), **kwargs)
+                result = entry.function(*_given(func, args), **kwargs)
+            return self.laid_out(func, args, kwargs, result)
         if entry is None and func._can_decompose() and not _is_in_place(name):
             with self:
                 return func.decompose(*args, **kwargs)
@@ -229,6 +237,8 @@ class Evaluator(TorchDispatchMode):
             if _is_in_place(name):
                 return self.write(args[0], result if result is not None else args[1] if len(args) > 1 else 0.0)
             result = self._do(entry, func, name, args, kwargs, traced)
+            if isinstance(entry, Maximum | Smooth | Joint):
+                result = self.laid_out(func, args, kwargs, result)
         self.largest = max(self.largest, *(r.numel() for r in _traced_among([result])), 0)
         return result
 
@@ -336,6 +346,11 @@ def _traced_among(arguments: Iterable[Any]) -> list[Any]:
         elif isinstance(a, list | tuple):
             found += [one for one in a if isinstance(one, Traced)]
     return found
+
+
+def is_view(func: Any) -> bool:
+    """Whether an operation returns views of its argument."""
+    return any(r.alias_info is not None for r in func._schema.returns)
 
 
 def _is_in_place(name: str) -> bool:

@@ -156,6 +156,21 @@ class _RayEvaluator(Evaluator):
         """A copy with memory of its own."""
         return Ray(x.rate.clone(), x.offset.clone(), x.owners, x.errors and (x.errors[0].clone(), x.errors[1].clone()))
 
+    def laid_out(self, func: Any, args: list[Any], kwargs: dict[str, Any], result: Any) -> Any:
+        """A result that was not computed by the operation itself, in memory as that would have it."""
+        if isinstance(result, tuple):
+            return self.laid_out(func, args, kwargs, result[0]), *result[1:]
+        if not isinstance(result, Ray):
+            return result
+        if all(a.is_contiguous() for a in args if isinstance(a, Tensor)):
+            like: Any = torch.empty(result.shape, device="meta")
+        else:
+            like = first(func(*tree_map(_unfilled, args), **tree_map(_unfilled, kwargs)))
+        if result.stride() == like.stride():
+            return result
+        rate, offset = (_laid_out(part, like) for part in (result.rate, result.offset))
+        return Ray(rate, offset, result.owners, result.errors)
+
     def write(self, target: Ray, result: Any) -> Ray:
         """Write a result into the argument's own parts, so that views of it change too."""
         if isinstance(result, Ray):
@@ -407,6 +422,13 @@ def _check_rays_apart(linear: Callable[[Callable[[Ray], Tensor]], Tensor], trace
 
             if bool((linear(pick) * ((owners >> bit & 1) != wanted)).any()):
                 raise owned.MixedRays
+
+
+def _unfilled(a: Any) -> Any:
+    """A tensor of the same make without numbers."""
+    if not isinstance(a, Tensor):
+        return a
+    return torch.empty_strided(a.shape, a.stride(), dtype=a.dtype, device="meta")
 
 
 def _laid_out(part: Tensor, like: Tensor) -> Tensor:

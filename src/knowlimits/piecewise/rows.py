@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from knowlimits.piecewise import split
 from knowlimits.piecewise.bounds import EPS, MOST_TERMS
 from knowlimits.piecewise.cells import Tournament
-from knowlimits.piecewise.evaluator import Evaluator, Traced, above_dispatch
+from knowlimits.piecewise.evaluator import Evaluator, Traced, above_dispatch, is_view
 from knowlimits.piecewise.mesh import Mesh, pack, unpack
 from knowlimits.piecewise.operations import Affine, Joint, Maximum, Smooth
 from knowlimits.piecewise.parts import Parts, first
@@ -310,11 +310,6 @@ def largest(values: Tensor) -> Tensor:
     """The size of the largest number of every point."""
     flat = values.flatten(1)
     return torch.linalg.vector_norm(flat, torch.inf, dim=1) if flat.shape[1] else flat.new_zeros(len(flat))
-
-
-def is_view(func: Any) -> bool:
-    """Whether an operation returns views of its argument."""
-    return any(r.alias_info is not None for r in func._schema.returns)
 
 
 def free_of_strides(func: Any) -> Any:
