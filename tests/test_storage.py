@@ -184,7 +184,7 @@ def test_a_disk_that_is_full_leaves_no_empty_journal(tmp_path, monkeypatch):
 
     path = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(journal.os, "fdopen", full)
+        patch.setattr(journal.os, "replace", full)
         with pytest.raises(OSError, match="No space left"):
             add(path, 1)
     assert not path.exists()
@@ -276,6 +276,29 @@ def test_two_studies_in_one_journal_are_written_side_by_side(tmp_path):
     assert counts(path) == {"a": 200, "b": 80}
     assert all(json.loads(line) for line in path.read_text().splitlines())
     assert not os.path.lexists(tmp_path / "run.lock")
+
+
+def test_many_begin_one_journal_at_once(tmp_path):
+    path = tmp_path / "run"
+    everybody = [start(path, name, 1, 1) for name in "abcd"]
+    for process in everybody:
+        _, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+    assert counts(path) == dict.fromkeys("abcd", 1)
+
+
+def test_whoever_opens_a_journal_waits_for_who_begins_it(tmp_path):
+    path = tmp_path / "run"
+    with FileLock(tmp_path / ".run.writer"):
+        process = start(path, "b", 1, 1)
+        assert process.stdout.readline() == "begin\n"
+        time.sleep(1)
+        assert not path.exists()
+        add(tmp_path / "other", 1)
+        os.replace(tmp_path / "other", path)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert counts(path) == {"a": 1, "b": 1}
 
 
 def test_a_driver_that_is_killed_harms_no_other(tmp_path):

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import StudyDirection
 
-from knowlimits.outputs import check_output
+from knowlimits.outputs import check_output, write_atomically
 
 _RECORD = b'{"op_code":'
 # Seconds to wait for our other processes to write, which takes them milliseconds.
@@ -68,7 +68,7 @@ def lock_beside(path: Path, what: str) -> FileLock:
 
 
 def check_journal(path: Path) -> None:
-    """Raise unless a file is a journal, or there is none; half a record at its end does no harm.
+    """Raise unless a file begins as a journal does, or there is none.
 
     Raises:
         ValueError: if it is something else.
@@ -83,15 +83,27 @@ def check_journal(path: Path) -> None:
         begin = file.readline(_LINE)
         if begin.startswith(b"SQLite format 3\0"):
             raise ValueError(f"storage {path} is a SQLite database and no journal: write sqlite:///{path} for it.")
-        if not (_is_record(begin) or (begin.startswith(_RECORD) and not begin.endswith(b"\n"))):
+        whole = begin.endswith(b"\n")
+        if not (_is_record(begin) if whole else begin.startswith(_RECORD)):
             what = "an empty file" if not begin else "another file"
             raise ValueError(
                 f"storage {path} is no journal of a search but {what}, which stays as it is. Choose a new name, or write "
                 "sqlite:///FILE for a SQLite database."
             )
-        for number, line in enumerate(file, 2):
-            if not (_is_record(line) if line.endswith(b"\n") else _is_half(line)):
-                raise ValueError(f"storage {path} is no whole journal: line {number} is no record. Choose another file.")
+
+
+def _check_records(path: Path) -> None:
+    """Raise unless each line is a record, or half of one at the end, while none of us writes.
+
+    Raises:
+        ValueError: if one is something else.
+    """
+    *lines, half = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if not _is_record(line):
+            raise ValueError(f"storage {path} is no whole journal: line {number} is no record. Choose another file.")
+    if not _is_half(half):
+        raise ValueError(f"storage {path} ends with half a line that is no record. Choose another file.")
 
 
 def open_journal(path: Path, name: str, direction: Literal["maximize", "minimize"]) -> JournalStorage:
@@ -105,11 +117,12 @@ def open_journal(path: Path, name: str, direction: Literal["maximize", "minimize
         ValueError: if there is a file that is no journal; it stays as it is.
         OSError: if it cannot be written.
     """
-    check_journal(path)
     lock = _Lock(path)
-    if not path.exists():
-        with lock.ours:
+    with lock.held():
+        if not path.exists():
             _begin(path, name, direction)
+        check_journal(path)
+        _check_records(path)
     try:
         return JournalStorage(_Journal(lock.target, lock))
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, AssertionError) as error:
@@ -135,11 +148,15 @@ class _Lock(JournalFileSymlinkLock):
         super().__init__(self.target, grace_period=_LEFT)
         self.ours = lock_beside(path, "writer")
 
-    def acquire(self) -> bool:
+    def held(self) -> AcquireReturnProxy:
+        """The lock of the system alone."""
         try:
-            self.ours.acquire(timeout=_WAIT, poll_interval=0.002)
+            return self.ours.acquire(timeout=_WAIT, poll_interval=0.002)
         except Timeout:
             raise TimeoutError(f"storage {self._path} has been locked by another process for {_WAIT} seconds.") from None
+
+    def acquire(self) -> bool:
+        self.held()
         try:
             # Whoever of us made it would hold the other lock.
             link = self._path.with_name(f"{self._path.name}.lock")
@@ -181,17 +198,9 @@ def _begin(path: Path, name: str, direction: Literal["maximize", "minimize"]) ->
     """Make a journal with the first record of a study: an empty file could be anybody's."""
     memory = _Memory()
     JournalStorage(memory).create_new_study([StudyDirection[direction.upper()]], name)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    except FileExistsError:
-        check_journal(path)
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in memory.logs)
-    except BaseException:
-        path.unlink()
-        raise
+    content = b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in memory.logs)
+    # Whole from the first moment on, for those who look without a lock.
+    write_atomically(path, content)
 
 
 class _Memory(BaseJournalBackend):
@@ -212,7 +221,7 @@ def _is_record(line: bytes) -> bool:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return False
-    return line.endswith(b"\n") and isinstance(record, dict) and isinstance(record.get("op_code"), int)
+    return isinstance(record, dict) and isinstance(record.get("op_code"), int)
 
 
 def _is_half(line: bytes) -> bool:
