@@ -94,7 +94,8 @@ def test_where_squares_overflow_scores_are_what_they_tend_to(name, dead, distanc
     np.testing.assert_allclose(detector.score(both), np.concatenate([detector.score(X[:3]), scores, detector.score(X[3:6])]))
 
 
-@pytest.mark.parametrize("name", ALL)
+# Energy and the largest logit learn nothing, and look at no features.
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("energy", "max logit")])
 def test_nothing_is_learnt_from_what_overflows(name):
     with pytest.raises(ValueError, match=r"must have (numbers of at most 1e\+100 in size|rows at which)"):
         ALL[name]().fit(network(), X * 1e300, Y)
@@ -109,9 +110,9 @@ def test_nothing_is_learnt_from_what_overflows(name):
 def test_a_model_that_is_not_finite_says_where():
     model = network()
     with torch.no_grad():
-        model[0].weight[0, 0] = torch.nan
+        model[0].weight.mul_(1e200)
     with pytest.raises(ValueError, match=r"features and logits of the model are finite\. Got others at row 0"):
-        d.Energy().fit(model, X, Y)
+        d.Energy().fit(model, X * 1e200, Y)
     with pytest.raises(ValueError, match=r"layer must be None for a classifier of knowlimits"):
         d.Energy(layer="zz").fit(kl.NeuralNetwork(epochs=1).fit(X, Y), X, Y)
 

@@ -1,5 +1,6 @@
 """Where work is done: here, in processes beside this one, or on the machines of a Dask cluster."""
 
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ def workers(dask: str | None = None) -> Iterator[Workers]:
             yield _of(client)
         return
     try:
+        _knock(dask)
         client = Client(dask, timeout="10s")
     except (OSError, TimeoutError, ValueError, TypeError, RuntimeError, ImportError) as error:
         # Each kind of address has errors of its own kinds.
@@ -68,6 +70,15 @@ def workers(dask: str | None = None) -> Iterator[Workers]:
         if not client.nthreads():
             raise OSError(f"the Dask scheduler at {dask} has no workers: start one with `dask worker {dask}`.")
         yield _of(client)
+
+
+def _knock(address: str) -> None:
+    """Raise unless somebody listens at an address: a client of Dask's that found nobody may hang when it is thrown away."""
+    scheme, _, place = address.rpartition("://")
+    host, _, port = place.rpartition(":")
+    if scheme not in ("", "tcp", "tls") or not port.isdecimal():
+        raise ValueError("an address is tcp://HOST:PORT or tls://HOST:PORT")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _of(client: Any) -> Workers:

@@ -176,8 +176,8 @@ class Evaluator(TorchDispatchMode):
         """Do a function of several numbers with a limit."""
         raise NotImplementedError
 
-    def copy(self, x: Any) -> Any:
-        """A copy with memory of its own."""
+    def copy(self, x: Any, memory_format: torch.memory_format = torch.preserve_format) -> Any:
+        """A copy with memory of its own, in which numbers lie as is said."""
         raise NotImplementedError
 
     def write(self, target: Any, result: Any) -> Any:
@@ -257,7 +257,7 @@ class Evaluator(TorchDispatchMode):
         if name in _CASTS:
             if not kwargs.get("dtype", torch.float64).is_floating_point:
                 raise self.refuse(name, "comparison" if kwargs["dtype"] == torch.bool else "codes")
-            return self.copy(traced[0])
+            return self.copy(traced[0], kwargs.get("memory_format") or torch.preserve_format)
         try:
             if isinstance(entry, Move):
                 if name in _INDEXED and _traced_among(args[1:]):

@@ -20,7 +20,7 @@ from knowlimits.piecewise.evaluator import Traced, above_dispatch
 from knowlimits.piecewise.mesh import Mesh
 from knowlimits.piecewise.operations import Affine
 from knowlimits.piecewise.parts import Call, Parts, first
-from knowlimits.piecewise.rows import RowEvaluator, free_of_strides, is_view, looked_at, new_strides
+from knowlimits.piecewise.rows import RowEvaluator, copied_strides, free_of_strides, is_view, looked_at, new_strides
 
 
 class _Fine(Exception):
@@ -87,9 +87,9 @@ class ExactEvaluator(RowEvaluator):
             x.written = x.root.written
         return x
 
-    def copy(self, x: Any) -> Any:
-        """A copy."""
-        return Integers(self.current(x).numbers.copy(), new_strides(x))
+    def copy(self, x: Any, memory_format: torch.memory_format = torch.preserve_format) -> Any:
+        """A copy, in which numbers lie as is said."""
+        return Integers(self.current(x).numbers.copy(), copied_strides(x, memory_format))
 
     def write(self, target: Any, result: Any) -> Any:
         """Write into a tensor, or into that which it is a view of."""

@@ -152,9 +152,11 @@ class _RayEvaluator(Evaluator):
         self.radius = like.new_zeros(labels)
         self.undecided = torch.zeros(labels, dtype=torch.bool, device=like.device)
 
-    def copy(self, x: Ray) -> Ray:
-        """A copy with memory of its own."""
-        return Ray(x.rate.clone(), x.offset.clone(), x.owners, x.errors and (x.errors[0].clone(), x.errors[1].clone()))
+    def copy(self, x: Ray, memory_format: torch.memory_format = torch.preserve_format) -> Ray:
+        """A copy with memory of its own, in which numbers lie as is said."""
+        # The others are laid out as the offset is.
+        errors = x.errors and (x.errors[0].clone(), x.errors[1].clone())
+        return Ray(x.rate.clone(), x.offset.clone(memory_format=memory_format), x.owners, errors)
 
     def laid_out(self, func: Any, args: list[Any], kwargs: dict[str, Any], result: Any) -> Any:
         """A result that was not computed by the operation itself, in memory as that would have it."""

@@ -148,10 +148,10 @@ class RowEvaluator(Evaluator):
                 known[id(top)] = ([(r != 0).double() for r in tree_leaves(whole) if isinstance(r, Tensor)])[k]
         return known[id(x)]
 
-    def copy(self, x: Rows) -> Rows:
-        """A copy with memory of its own."""
+    def copy(self, x: Rows, memory_format: torch.memory_format = torch.preserve_format) -> Rows:
+        """A copy with memory of its own, in which the numbers of one input lie as is said."""
         x = self.current(x)
-        return Rows(x.values.clone(), x.bounds.clone())
+        return Rows(x.values.clone(), x.bounds.clone(), copied_strides(x, memory_format))
 
     def write(self, target: Rows, result: Any) -> Rows:
         """Write into a tensor, or into that which it is a view of."""
@@ -334,6 +334,11 @@ def _strides(func: Any, args: Any, kwargs: Any, traced: list[Rows]) -> Any:
         return torch.empty_strided(a.shape, a.stride(), dtype=a.dtype, device=a.device) if isinstance(a, Rows) else a
 
     return first(func(*tree_map(one, args), **tree_map(one, kwargs))).stride()
+
+
+def copied_strides(x: Tensor, memory_format: torch.memory_format) -> tuple[int, ...]:
+    """Strides of a copy of a tensor."""
+    return torch.empty_strided(x.shape, x.stride()).clone(memory_format=memory_format).stride()
 
 
 def new_strides(x: Tensor) -> tuple[int, ...]:
