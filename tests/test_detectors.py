@@ -313,3 +313,24 @@ def test_the_layer_that_the_message_asks_for_helps():
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_vim_stays_within_what_the_features_span():
+    """With fewer rows than half the features, half the space is beyond the data: nothing there but rounding errors."""
+    torch.manual_seed(0)
+    wide = nn.Sequential(nn.Linear(4, 200), nn.ReLU(), nn.Linear(200, 3)).double()
+    few, labels = X[:40], Y[:40]
+    scores = []
+    for turn in (np.eye(200), np.linalg.qr(np.random.default_rng(0).normal(size=(200, 200)))[0]):
+        # The same model, its features turned: rounding errors are others, and nothing else.
+        turned = nn.Sequential(*wide[:2], nn.Linear(200, 200, bias=False), nn.Linear(200, 3)).double()
+        with torch.no_grad():
+            turned[2].weight.copy_(torch.tensor(turn))
+            turned[3].weight.copy_(wide[2].weight @ torch.tensor(turn.T))
+            turned[3].bias.copy_(wide[2].bias)
+        detector = d.ViM().fit(turned, few, labels)
+        scores.append(detector.score(X[40:80]))
+        assert detector._residual.shape[1] > 160
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"dimension must be in 0 to 3\d for these features. Got 100"):
+        d.ViM(dimension=100).fit(wide, few, labels)

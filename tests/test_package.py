@@ -1,7 +1,9 @@
 """The package as a whole: public names, the direction of imports, the versions that documents state."""
 
 import ast
+import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,3 +77,28 @@ def test_importing_the_package_loads_nothing_heavy():
 
 def test_documents_state_the_version_of_the_package():
     assert f"version: {kl.__version__}" in (ROOT / "CITATION.cff").read_text()
+
+
+def constants():
+    """Rows of the table of constants in the docs: where each is, and its value."""
+    for line in (ROOT / "docs" / "proven.md").read_text().splitlines():
+        if found := re.match(r"\| `([\w.]+)\.(\w+)` \| ([^|]+) \| (\w*) ?\|", line):
+            yield found.groups()
+
+
+@pytest.mark.parametrize(("module", "name", "value", "kind"), list(constants()), ids=lambda v: str(v))
+def test_constants_in_the_docs_are_those_of_the_code(module, name, value, kind):
+    found = getattr(importlib.import_module(f"knowlimits.{module}"), name)
+    assert found == float(value)
+    assert kind in ("", "proven", "bounded", "measured", "sampled", "assumed")
+
+
+def test_constants_of_bounds_are_in_the_docs():
+    listed = {(module, name) for module, name, *_ in constants()}
+    assert len(listed) > 30
+    for module in ("piecewise.bounds", "auditing.settling", "piecewise.residues"):
+        named = vars(importlib.import_module(f"knowlimits.{module}"))
+        numbers = {name for name, value in named.items() if isinstance(value, int | float) and name.isupper()}
+        # What only divides work into blocks decides no result, and the distance from 1 to the next float is no choice.
+        numbers -= {"EPS", "_BLOCK", "_DENSE", "_FIRST"}
+        assert {(module, name) for name in numbers} <= listed

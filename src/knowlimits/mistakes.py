@@ -31,7 +31,7 @@ def option(name: str) -> Iterator[None]:
 
 
 # Whose errors of these kinds are about what they were given: ours, and of those who look at the data that a person gave.
-_RAISED = (ValueError, TypeError, ImportError, NotImplementedError, FloatingPointError)
+_RAISED = (ValueError, TypeError, ImportError, NotImplementedError, FloatingPointError, OverflowError)
 _RAISERS = ("knowlimits", "sklearn", "optuna")
 _PRINTERS = ("knowlimits.cli", "rich.console")
 _MOST_TEXT = 1000

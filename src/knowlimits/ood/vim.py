@@ -15,7 +15,8 @@ class ViM(Detector):
     layer's pseudo-inverse times its bias for the middle of the features; here it is their mean, which any model has.
 
     Args:
-        dimension: of the principal space; half of the features' without it.
+        dimension: of the principal space, less than that of the space which the features of the training data span. Without it
+            half of the number of features, or of that dimension where it is no more than that.
         layer: name of the submodule whose input are the features; the last `torch.nn.Linear` that runs, without it.
     """
 
@@ -26,11 +27,16 @@ class ViM(Detector):
     def _learn(self, seen: Seen, labels: np.ndarray | None) -> None:
         h = seen.features
         width = h.shape[1]
-        dimension = width // 2 if self.dimension is None else self.dimension
-        if not 0 <= dimension < width:
-            raise ValueError(f"dimension must be in 0 to {width - 1} for these features. Got {dimension} instead.")
         self._mean = h.mean(0)
-        _, vectors = np.linalg.eigh(np.cov(h - self._mean, rowvar=False).reshape(width, width))
+        values, vectors = np.linalg.eigh(np.cov(h - self._mean, rowvar=False).reshape(width, width))
+        # Beyond what the features span there are only rounding errors, which the scale would blow up.
+        rank = int((values > width * np.finfo(float).eps * values[-1]).sum())
+        most = max(rank, 1) - 1
+        dimension = self.dimension
+        if dimension is None:
+            dimension = width // 2 if width // 2 < rank else rank // 2
+        if not 0 <= dimension <= most:
+            raise ValueError(f"dimension must be in 0 to {most} for these features. Got {dimension} instead.")
         self._residual = vectors[:, : width - dimension]
         lengths = np.linalg.norm((h - self._mean) @ self._residual, axis=1).mean()
         largest = seen.logits.max(-1).mean()
