@@ -18,7 +18,7 @@ reproduce: .venv/.installed  ## rebuild the paper's experiments into results/ (A
 	$(BIN)/knowlimits reproduce --out results $(ARGS)
 
 test: .venv/.installed-test check  ## the whole test suite, with style, types and the build
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --cov --cov-report=term
 
 check: .venv/.installed-test
 	$(BIN)/ruff check .

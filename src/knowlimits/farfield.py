@@ -127,6 +127,8 @@ def far_field(
     Raises:
         UnsupportedOperation: if the model does something that the table of operations has no entry for.
         ValueError: if shapes do not fit or a number is not finite.
+        TypeError: if the model is none of these, or a point is made of no real numbers.
+        OverflowError: if numbers inside the model pass the largest float.
 
     Example:
         >>> import torch, knowlimits as kl

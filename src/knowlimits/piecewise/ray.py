@@ -74,6 +74,10 @@ class Rays:
     axes: list[int]
 
 
+# How many times as many numbers as an input the largest tensor is thought to have before one was seen.
+_FIRST = 1024
+
+
 def blocks(
     origins: Tensor, directions: Tensor, rows: int | None, device: Any = "cpu"
 ) -> Iterator[tuple[Tensor, Tensor, Callable[[int], None]]]:
@@ -96,10 +100,6 @@ def blocks(
             most = max(most, -(-largest // rows))
 
         yield x, d, noted
-
-
-# How many times as many numbers as an input the largest tensor is thought to have before one was seen.
-_FIRST = 1024
 
 
 def follow(
