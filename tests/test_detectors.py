@@ -332,5 +332,5 @@ def test_vim_stays_within_what_the_features_span():
         scores.append(detector.score(X[40:80]))
         assert detector._residual.shape[1] > 160
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-6)
-    with pytest.raises(ValueError, match="dimension must be in 0 to 16 for these features. Got 100"):
+    with pytest.raises(ValueError, match=r"dimension must be in 0 to 16 for these features\. Got 100"):
         d.ViM(dimension=100).fit(wide, few, labels)
