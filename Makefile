@@ -10,7 +10,7 @@ else
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help reproduce test check docs gallery benchmark clean
+.PHONY: help reproduce test coverage check docs gallery benchmark clean
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
@@ -18,6 +18,9 @@ reproduce: .venv/.installed  ## rebuild the paper's experiments into results/ (A
 	$(BIN)/knowlimits reproduce --out results $(ARGS)
 
 test: .venv/.installed-test check  ## the whole test suite, with style, types and the build
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+coverage: .venv/.installed-test  ## the tests once more, which lines they run
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --cov --cov-report=term
 
 check: .venv/.installed-test

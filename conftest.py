@@ -26,6 +26,7 @@ def _teardown(namespace):
     namespace["_folder"].cleanup()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Keep the blocks of a page together, as each goes on where the last has ended; other tests go where there is time."""
     for item in items:

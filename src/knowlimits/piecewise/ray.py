@@ -375,7 +375,7 @@ class _RayEvaluator(Evaluator):
         if x.errors:
             self._crossed(x.rate, torch.ones_like(x.offset), x.owners, (x.errors[0], torch.zeros_like(x.offset)))
             steepness = entry.steepness(*args[1:], **kwargs)
-            made = SMOOTH * (steepness * x.offset.abs() + offset.abs())
+            made = SMOOTH * (steepness * (1 + x.offset.abs()) + offset.abs())
             for place, height in entry.steps(*args[1:], **kwargs):
                 made = made + height * ((x.offset - place).abs() <= x.errors[1] + EPS * abs(place))
             errors = (steepness * x.errors[0] + EPS * (slope * x.rate).abs(), steepness * x.errors[1] + made)
