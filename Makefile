@@ -18,10 +18,12 @@ reproduce: .venv/.installed  ## rebuild the paper's experiments into results/ (A
 	$(BIN)/knowlimits reproduce --out results $(ARGS)
 
 test: .venv/.installed-test check  ## the whole test suite, with style, types and the build
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	@# The blocks of a page go on where the last has ended, so they stay on one worker; tests go where there is time.
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile README.md docs
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests
 
-coverage: .venv/.installed-test  ## the tests once more, which lines they run
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --cov --cov-report=term
+coverage: .venv/.installed-test  ## run the tests once more, and say which lines they run
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --cov --cov-report=term tests
 
 check: .venv/.installed-test
 	$(BIN)/ruff check .

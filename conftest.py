@@ -8,7 +8,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from tempfile import TemporaryDirectory
 
 import matplotlib
-import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
@@ -24,14 +23,6 @@ def _setup(namespace):
 def _teardown(namespace):
     os.chdir(namespace["_before"])
     namespace["_folder"].cleanup()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Keep the blocks of a page together, as each goes on where the last has ended; other tests go where there is time."""
-    for item in items:
-        if item.path.suffix == ".md":
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 pytest_collect_file = Sybil(
