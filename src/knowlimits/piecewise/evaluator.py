@@ -348,11 +348,6 @@ def _traced_among(arguments: Iterable[Any]) -> list[Any]:
     return found
 
 
-def is_view(func: Any) -> bool:
-    """Whether an operation returns views of its argument."""
-    return any(r.alias_info is not None for r in func._schema.returns)
-
-
 def _is_in_place(name: str) -> bool:
     return name.endswith("_") and not name.startswith("_")
 

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from knowlimits.piecewise import split
 from knowlimits.piecewise.bounds import EPS, MOST_TERMS
 from knowlimits.piecewise.cells import Tournament
-from knowlimits.piecewise.evaluator import Evaluator, Traced, above_dispatch, is_view
+from knowlimits.piecewise.evaluator import Evaluator, Traced, above_dispatch
 from knowlimits.piecewise.mesh import Mesh, pack, unpack
 from knowlimits.piecewise.operations import Affine, Joint, Maximum, Smooth
 from knowlimits.piecewise.parts import Parts, first
@@ -315,6 +315,11 @@ def largest(values: Tensor) -> Tensor:
 def free_of_strides(func: Any) -> Any:
     """A move that does not care how numbers lie in memory: those at many points may lie otherwise than those at one."""
     return torch.ops.aten.reshape.default if func.overloadpacket.__name__ in ("view", "_unsafe_view") else func
+
+
+def is_view(func: Any) -> bool:
+    """Whether an operation returns views of its argument."""
+    return any(r.alias_info is not None for r in func._schema.returns)
 
 
 def looked_at(x: Any) -> tuple[Any, Tensor]:
