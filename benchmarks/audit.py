@@ -21,8 +21,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import knowlimits as kl
-from knowlimits.auditing.features import rays
-from knowlimits.auditing.settling import LEVEL, settled
+from knowlimits.auditing.find.features import rays
+from knowlimits.auditing.find.settling import LEVEL, settled
 from tests.oracles.scores_mp import far_point, probabilities_at
 
 RADII = 10.0 ** np.arange(13)

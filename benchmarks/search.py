@@ -16,8 +16,8 @@ from sklearn.metrics import roc_auc_score
 
 import knowlimits as kl
 from benchmarks.training import sequential
-from knowlimits.experiments.search import draw_data, spaces
-from knowlimits.tuning.trials import Problem
+from knowlimits.studies.search import draw_data, spaces
+from knowlimits.train.search.trials import Problem
 from knowlimits.workers import workers
 
 EVERY, REPEATS = 20, 5

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from knowlimits.experiments.half_moons import draw_data, model_names, settings, train_models
+from knowlimits.studies.half_moons import draw_data, model_names, settings, train_models
 
 
 class BayesianLinear(nn.Module):

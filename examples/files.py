@@ -15,8 +15,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from knowlimits.adapt import as_modules
-from knowlimits.cli import main as knowlimits
+from knowlimits.cli.main import main as knowlimits
+from knowlimits.model.members import as_modules
 from knowlimits.outputs import write_atomically
 
 app = App(help=__doc__)

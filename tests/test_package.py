@@ -21,25 +21,19 @@ LAYERS = (
     "workers",
     "outputs",
     "metrics",
-    "networks",
-    "pipelines",
-    "exported",
-    "modes",
-    "adapt",
+    "model",
     "scores",
-    "models",
-    "tuning",
-    "piecewise",
-    "farfield",
+    "follow",
+    "plane",
+    "limits",
+    "train",
     "ood",
     "detectors",
-    "formats",
-    "io",
+    "files",
     "auditing",
     "testing",
-    "experiments",
+    "studies",
     "plots",
-    "mistakes",
     "cli",
 )
 
@@ -65,7 +59,7 @@ def test_imports_go_one_way(path):
         return
     for imported in imports(path):
         # Figures are drawn from an experiment's results, and its main job draws them.
-        if (layer, imported) == ("experiments", "plots"):
+        if (layer, imported) == ("studies", "plots"):
             continue
         assert LAYERS.index(imported) <= LAYERS.index(layer), f"{layer} imports {imported}"
 
@@ -96,7 +90,7 @@ def test_constants_in_the_docs_are_those_of_the_code(module, name, value, kind):
 def test_constants_of_bounds_are_in_the_docs():
     listed = {(module, name) for module, name, *_ in constants()}
     assert len(listed) > 30
-    for module in ("piecewise.bounds", "auditing.settling", "piecewise.residues"):
+    for module in ("follow.bounds", "auditing.find.settling", "plane.residues"):
         named = vars(importlib.import_module(f"knowlimits.{module}"))
         numbers = {name for name, value in named.items() if isinstance(value, int | float) and name.isupper()}
         # What only divides work into blocks decides no result, and the distance from 1 to the next float is no choice.

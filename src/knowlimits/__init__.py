@@ -10,40 +10,40 @@ __version__ = "0.1.0"
 
 # Public name -> module that defines it; a module's own name stands for the module itself.
 _HOMES = {
-    "AnchoredEnsemble": "knowlimits.models",
+    "AnchoredEnsemble": "knowlimits.train.classifiers",
     "Audit": "knowlimits.auditing",
-    "BayesByBackprop": "knowlimits.models",
-    "Ensemble": "knowlimits.models",
-    "Breakpoints": "knowlimits.piecewise",
-    "FarField": "knowlimits.farfield",
-    "Guard": "knowlimits.ood.guard",
-    "Horizon": "knowlimits.farfield",
-    "LastLayerLaplace": "knowlimits.ood.laplace",
-    "MCDropout": "knowlimits.models",
-    "NeuralNetwork": "knowlimits.models",
-    "Partition": "knowlimits.piecewise",
-    "Plane": "knowlimits.piecewise",
-    "PlattScaled": "knowlimits.models",
-    "Regions": "knowlimits.piecewise",
-    "SearchResult": "knowlimits.tuning",
-    "StudyInUse": "knowlimits.tuning",
-    "Stack": "knowlimits.networks",
-    "UnsupportedOperation": "knowlimits.piecewise",
+    "BayesByBackprop": "knowlimits.train.classifiers",
+    "Ensemble": "knowlimits.train.classifiers",
+    "Breakpoints": "knowlimits.plane",
+    "FarField": "knowlimits.limits",
+    "Guard": "knowlimits.ood.remedies.guard",
+    "Horizon": "knowlimits.limits",
+    "LastLayerLaplace": "knowlimits.ood.remedies.laplace",
+    "MCDropout": "knowlimits.train.classifiers",
+    "NeuralNetwork": "knowlimits.train.classifiers",
+    "Partition": "knowlimits.plane",
+    "Plane": "knowlimits.plane",
+    "PlattScaled": "knowlimits.train.classifiers",
+    "Regions": "knowlimits.plane",
+    "SearchResult": "knowlimits.train.search",
+    "StudyInUse": "knowlimits.train.search",
+    "Stack": "knowlimits.model.stack",
+    "UnsupportedOperation": "knowlimits.follow",
     "assert_far_field": "knowlimits.auditing",
     "audit": "knowlimits.auditing",
-    "breakpoints": "knowlimits.piecewise",
+    "breakpoints": "knowlimits.plane",
     "detectors": "knowlimits.detectors",
-    "dropout_members": "knowlimits.networks.masks",
-    "far_field": "knowlimits.farfield",
-    "fit_together": "knowlimits.models",
-    "horizon": "knowlimits.farfield",
-    "load": "knowlimits.io",
+    "dropout_members": "knowlimits.model.dropout",
+    "far_field": "knowlimits.limits",
+    "fit_together": "knowlimits.train.classifiers",
+    "horizon": "knowlimits.limits",
+    "load": "knowlimits.files.io",
     "metrics": "knowlimits.metrics",
-    "partition": "knowlimits.piecewise",
+    "partition": "knowlimits.plane",
     "plots": "knowlimits.plots",
-    "save": "knowlimits.io",
+    "save": "knowlimits.files.io",
     "scores": "knowlimits.scores",
-    "search": "knowlimits.tuning",
+    "search": "knowlimits.train.search",
 }
 
 __all__ = list(_HOMES)
@@ -51,9 +51,15 @@ __all__ = list(_HOMES)
 if TYPE_CHECKING:
     from knowlimits import detectors, metrics, plots, scores
     from knowlimits.auditing import Audit, assert_far_field, audit
-    from knowlimits.farfield import FarField, Horizon, far_field, horizon
-    from knowlimits.io import load, save
-    from knowlimits.models import (
+    from knowlimits.files.io import load, save
+    from knowlimits.follow import UnsupportedOperation
+    from knowlimits.limits.far_field import FarField, Horizon, far_field, horizon
+    from knowlimits.model.dropout import dropout_members
+    from knowlimits.model.stack import Stack
+    from knowlimits.ood.remedies.guard import Guard
+    from knowlimits.ood.remedies.laplace import LastLayerLaplace
+    from knowlimits.plane import Breakpoints, Partition, Plane, Regions, breakpoints, partition
+    from knowlimits.train.classifiers import (
         AnchoredEnsemble,
         BayesByBackprop,
         Ensemble,
@@ -62,12 +68,7 @@ if TYPE_CHECKING:
         PlattScaled,
         fit_together,
     )
-    from knowlimits.networks import Stack
-    from knowlimits.networks.masks import dropout_members
-    from knowlimits.ood.guard import Guard
-    from knowlimits.ood.laplace import LastLayerLaplace
-    from knowlimits.piecewise import Breakpoints, Partition, Plane, Regions, UnsupportedOperation, breakpoints, partition
-    from knowlimits.tuning import SearchResult, StudyInUse, search
+    from knowlimits.train.search import SearchResult, StudyInUse, search
 
 
 def __getattr__(name: str) -> Any:

@@ -4,13 +4,13 @@
 x0 + a d and its coefficient, or its limit.
 """
 
-from knowlimits.ood.base import Detector, fit_all
-from knowlimits.ood.gaussians import GaussianMixture, Mahalanobis, RelativeMahalanobis
-from knowlimits.ood.growth import Growth
-from knowlimits.ood.inputs import InputDetector
-from knowlimits.ood.logits import Energy, MaxLogit
-from knowlimits.ood.neighbours import NearestNeighbours
-from knowlimits.ood.vim import ViM
+from knowlimits.limits.growth import Growth
+from knowlimits.ood.detectors.base import Detector, fit_all
+from knowlimits.ood.detectors.gaussians import GaussianMixture, Mahalanobis, RelativeMahalanobis
+from knowlimits.ood.detectors.inputs import InputDetector
+from knowlimits.ood.detectors.logits import Energy, MaxLogit
+from knowlimits.ood.detectors.neighbours import NearestNeighbours
+from knowlimits.ood.detectors.vim import ViM
 
 __all__ = [
     "Detector",

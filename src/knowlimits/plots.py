@@ -14,18 +14,18 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from knowlimits import scores
-from knowlimits.experiments.clusters import BOX, Clusters
-from knowlimits.experiments.detection import DISTANCES, Detection
-from knowlimits.experiments.far_away import Profile
-from knowlimits.experiments.half_moons import Map
-from knowlimits.farfield import horizon
+from knowlimits.limits.far_field import horizon
 from knowlimits.outputs import FIGURES, check_output, write_atomically
-from knowlimits.piecewise import Partition, Regions, partition
+from knowlimits.plane import Partition, Regions, partition
+from knowlimits.studies.clusters import BOX, Clusters
+from knowlimits.studies.detection import DISTANCES, Detection
+from knowlimits.studies.far_away import Profile
+from knowlimits.studies.half_moons import Map
 
 if TYPE_CHECKING:
     # Optuna takes longer to load than all else here, and one figure needs it.
-    from knowlimits.experiments.real_data import Order
-    from knowlimits.tuning import SearchResult
+    from knowlimits.studies.real_data import Order
+    from knowlimits.train.search import SearchResult
 
 #: Names of scores as axes show them.
 TITLES = {

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from knowlimits._machine import are_small, one_thread, rows_at_a_time
-from knowlimits.adapt import as_modules, device_of, in_blocks, outputs_of
+from knowlimits.model.members import as_modules, device_of, in_blocks, outputs_of
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 

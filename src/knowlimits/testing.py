@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from knowlimits.piecewise import follow
+from knowlimits.follow import follow
 
 
 def draw_rays(shape: Sequence[int], rays: int = 12, seed: int = 0) -> tuple[Tensor, Tensor]:

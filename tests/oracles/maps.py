@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from knowlimits.piecewise.exact import ExactEvaluator, Integers, _Fine
-from knowlimits.piecewise.mesh import unpack
+from knowlimits.plane.exact import ExactEvaluator, Integers, _Fine
+from knowlimits.plane.mesh import unpack
 
 
 class Following(ExactEvaluator):

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from knowlimits.auditing.columns import Source
-from knowlimits.auditing.features import SURE, rays
-from knowlimits.auditing.subject import some
-from knowlimits.farfield import far_field
-from knowlimits.ood.guard import Guard
-from knowlimits.ood.laplace import LastLayerLaplace
+from knowlimits.auditing.find.columns import Source
+from knowlimits.auditing.find.features import SURE, rays
+from knowlimits.auditing.find.subject import some
+from knowlimits.limits.far_field import far_field
+from knowlimits.ood.remedies.guard import Guard
+from knowlimits.ood.remedies.laplace import LastLayerLaplace
 
 # Rays that are followed, at most.
 _RAYS = 100_000

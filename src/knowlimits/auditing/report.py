@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from knowlimits._machine import are_small, one_blas_thread, one_thread
-from knowlimits.auditing import text
-from knowlimits.auditing.detection import detection
-from knowlimits.auditing.directions import Directions, in_directions
-from knowlimits.auditing.features import CURVES, Features, along_features
-from knowlimits.auditing.remedies import beside
-from knowlimits.auditing.subject import Subject, read_subject
-from knowlimits.auditing.table import Table
-from knowlimits.auditing.verdict import verdict
+from knowlimits.auditing.find.detection import detection
+from knowlimits.auditing.find.directions import Directions, in_directions
+from knowlimits.auditing.find.features import CURVES, Features, along_features
+from knowlimits.auditing.find.remedies import beside
+from knowlimits.auditing.find.subject import Subject, read_subject
+from knowlimits.auditing.find.table import Table
+from knowlimits.auditing.show import text
+from knowlimits.auditing.show.verdict import verdict
 from knowlimits.ood.panel import Panel
 from knowlimits.progress import progress_bar
 
@@ -73,7 +73,7 @@ class Audit:
             FileExistsError: if a file is there and `overwrite` is false.
             OSError: if it cannot be written.
         """
-        from knowlimits.auditing.html import write_report
+        from knowlimits.auditing.show.html import write_report
 
         write_report(self, path, overwrite)
 

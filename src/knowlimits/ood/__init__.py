@@ -1,1 +1,1 @@
-"""Out-of-distribution detectors, each with its exact far field."""
+"""Detectors of out-of-distribution inputs and remedies, each with its exact far field."""

@@ -10,18 +10,18 @@ import torch
 
 from knowlimits import scores
 from knowlimits._machine import one_blas_thread
-from knowlimits.adapt import as_modules, each_member
-from knowlimits.farfield import limiting_probabilities
-from knowlimits.ood.base import Detector
-from knowlimits.ood.gaussians import GaussianMixture, Mahalanobis, RelativeMahalanobis
-from knowlimits.ood.growth import Growth
-from knowlimits.ood.guard import Guard
-from knowlimits.ood.inputs import KINDS, InputDetector
-from knowlimits.ood.laplace import LastLayerLaplace
-from knowlimits.ood.logits import Energy, MaxLogit
-from knowlimits.ood.neighbours import NearestNeighbours
-from knowlimits.ood.view import Ahead, Seen, View
-from knowlimits.ood.vim import ViM
+from knowlimits.limits.far_field import limiting_probabilities
+from knowlimits.limits.growth import Growth
+from knowlimits.model.members import as_modules, each_member
+from knowlimits.ood.detectors.base import Detector
+from knowlimits.ood.detectors.gaussians import GaussianMixture, Mahalanobis, RelativeMahalanobis
+from knowlimits.ood.detectors.inputs import KINDS, InputDetector
+from knowlimits.ood.detectors.logits import Energy, MaxLogit
+from knowlimits.ood.detectors.neighbours import NearestNeighbours
+from knowlimits.ood.detectors.view import Ahead, Seen, View
+from knowlimits.ood.detectors.vim import ViM
+from knowlimits.ood.remedies.guard import Guard
+from knowlimits.ood.remedies.laplace import LastLayerLaplace
 
 #: The model and its remedies.
 AS_IT_IS, LAPLACE, GUARDED = "as it is", "last-layer Laplace", "guard"

@@ -1,0 +1,67 @@
+"""The plane of two columns in a disc: the confidence inside, and round the rim the exact limit in every direction."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from knowlimits.auditing.find.subject import Subject
+from knowlimits.follow import UnsupportedOperation
+from knowlimits.limits.far_field import far_field, horizon
+from knowlimits.plane import Plane
+
+#: A distance of so many standard deviations lies half-way to the rim.
+SCALE = 5.0
+# Points along a side of the square round the disc; directions where arcs cannot be had.
+_SIDE, _DIRECTIONS = 161, 720
+
+
+@dataclass(frozen=True)
+class Disc:
+    """A disc, from the median row; a point at distance r from the middle stands for `SCALE` r / (1 - r) standard deviations.
+
+    Attributes:
+        confidence: ``(side, side)``, from the top left corner of the square round the disc; nan outside.
+        winner: places of the likeliest class, of the same shape.
+        arcs: angles from and to, counterclockwise from the first column's way up, ``(arcs, 2)``.
+        limits: confidence on each arc, ``(arcs,)``.
+        winners: likeliest class on each arc, ``(arcs,)``.
+        exact: whether the arcs are exact; otherwise they are `_DIRECTIONS` directions.
+    """
+
+    confidence: np.ndarray
+    winner: np.ndarray
+    arcs: np.ndarray
+    limits: np.ndarray
+    winners: np.ndarray
+    exact: bool
+
+
+def disc(subject: Subject, first: int, second: int) -> Disc:
+    """The disc of two continuous columns, by their places."""
+    plane = Plane(np.median(subject.rows, axis=0), subject.columns.steps[first], subject.columns.steps[second])
+    axis = np.linspace(-1, 1, _SIDE)
+    x, y = np.meshgrid(axis, -axis)
+    radius = np.hypot(x, y)
+    inside = radius < 1
+    stretch = SCALE / (1 - radius[inside])
+    probs = subject.probabilities(plane.lift(np.stack([x[inside] * stretch, y[inside] * stretch], axis=1))).mean(0)
+    confidence, winner = np.full(x.shape, np.nan), np.zeros(x.shape, dtype=int)
+    confidence[inside], winner[inside] = probs.max(1), probs.argmax(1)
+    try:
+        found = horizon(subject.modules, plane)
+        arcs, limits, exact = found.angles, found.probs.mean(0), True
+    except UnsupportedOperation:
+        # Smooth functions have limits, but no arcs.
+        edges = np.linspace(0, 2 * np.pi, _DIRECTIONS + 1)
+        arcs, exact = np.stack([edges[:-1], edges[1:]], axis=1), False
+        middles = arcs.mean(1)
+        directions = plane.lift(np.stack([np.cos(middles), np.sin(middles)], axis=1)) - plane.origin
+        limits = far_field(subject.modules, np.tile(plane.origin, (len(arcs), 1)), directions).probs.mean(0)
+    return Disc(confidence, winner, *_joined(arcs, limits.max(1), limits.argmax(1)), exact)
+
+
+def _joined(arcs: np.ndarray, limits: np.ndarray, winners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Neighbouring arcs that look the same, as one."""
+    starts = np.flatnonzero(np.r_[True, (np.abs(np.diff(limits)) > 1e-3) | (np.diff(winners) != 0)])
+    ends = np.r_[starts[1:], len(arcs)] - 1
+    return np.stack([arcs[starts, 0], arcs[ends, 1]], axis=1), limits[starts], winners[starts]

@@ -1,0 +1,49 @@
+"""The model, last-layer Laplace and the guard in the same few lines: what each does far away, and what it costs near by."""
+
+from typing import Any
+
+import numpy as np
+from scipy.special import xlogy
+
+from knowlimits.auditing.find.detection import WAYS
+from knowlimits.auditing.find.directions import Directions
+from knowlimits.auditing.find.features import Features
+from knowlimits.auditing.find.settling import LEVEL
+from knowlimits.auditing.find.subject import Subject
+from knowlimits.auditing.find.table import Table
+from knowlimits.ood.panel import AS_IT_IS, ENTROPIES, GUARDED, Panel
+
+
+def beside(subject: Subject, panel: Panel, features: Features, directions: Directions, detection: Table) -> Table:
+    """A row for the model and each remedy."""
+    table = []
+    for name, probs in panel.probabilities(subject.test_rows).items():
+        far = detection.where(score=ENTROPIES[name], way=WAYS[0], radius_sd=np.inf)
+        row: dict[str, Any] = {
+            "model": name,
+            "sure_features": features.sure[name],
+            "sure_directions": directions.table.where(model=name)["sure"][0],
+            "confidence": float(np.median(features.limits[name])),
+            "settled_sd": _settled(subject, panel, features, name),
+            "auroc": far["auroc"][0],
+        }
+        table.append(row | _near_by(probs, subject.test_labels))
+    return Table.of(table)
+
+
+def _settled(subject: Subject, panel: Panel, features: Features, name: str) -> float:
+    """The median distance, over rays along columns, from which on the confidence is near its limit; nan if not known."""
+    if name == AS_IT_IS:
+        return float(np.median(features.table["settled_sd"]))
+    if name == GUARDED:
+        both = np.concatenate([-subject.columns.steps, subject.columns.steps])
+        return float(np.median(panel.guard.radii(subject.rows[:50], both, LEVEL)))
+    return float("nan")
+
+
+def _near_by(probs: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
+    """Accuracy and mean log loss on the test rows; nan without labels."""
+    if labels is None:
+        return {"accuracy": float("nan"), "log_loss": float("nan")}
+    right = probs[np.arange(len(labels)), labels]
+    return {"accuracy": float((probs.argmax(1) == labels).mean()), "log_loss": float(-xlogy(1, right).mean())}

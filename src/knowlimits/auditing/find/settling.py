@@ -1,0 +1,87 @@
+"""From where on a classifier is as sure as it will ever be: the last place on a ray where its confidence is off its limit."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import logsumexp, softmax
+
+from knowlimits.limits.far_field import FarField
+
+#: How near the confidence has to stay to its limit.
+LEVEL = 0.01
+# Places that are looked at on the way to the last breakpoint, and beyond it; the first is so many steps away.
+_INNER, _OUTER, _FIRST = 48, 12, 0.01
+# Halvings of the interval in which the confidence leaves the margin.
+_HALVINGS = 12
+# Where a smooth function never stops, asymptotes stand for the model from here on.
+_SMOOTH = 1e3
+
+Probabilities = Callable[[np.ndarray], np.ndarray]
+# From rays, by their numbers, and a place on each, to whether the confidence is off its limit there.
+IsOff = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def settled(probabilities: Probabilities, far: FarField) -> np.ndarray:
+    """The last `a` at which the confidence is more than `LEVEL` off its limit, for every ray, ``(n,)``.
+
+    Beyond the last breakpoint the logits are known and a bound says from where on nothing can happen. Before it the model
+    is evaluated at places whose distances grow by a constant factor, from the outside in, and the interval in which the
+    confidence leaves the margin is halved: an excursion that lies between two of these places is missed.
+
+    Args:
+        probabilities: from points ``(n, inputs)`` to ``(members, n, classes)``.
+        far: the limits along the rays.
+    """
+    limit = far.confidence()
+    last = np.nan_to_num(far.radius.max(0), nan=_SMOOTH)
+    rate, offset = far.rate, far.offset
+
+    def beyond(rays: np.ndarray, a: np.ndarray) -> np.ndarray:
+        probs = softmax(rate[:, rays] * a[..., None] + offset[:, rays], axis=-1)
+        return np.abs(probs.mean(0).max(-1) - limit[rays]) > LEVEL
+
+    def before(rays: np.ndarray, a: np.ndarray) -> np.ndarray:
+        points = far.origins[rays] + a[:, None] * far.directions[rays]
+        return np.abs(probabilities(points).mean(0).max(-1) - limit[rays]) > LEVEL
+
+    result = np.zeros(len(limit))
+    everything = np.arange(len(limit))
+    end = np.maximum(last, _certain(far))
+    grid = last[:, None] + (end - last)[:, None] * np.linspace(0, 1, _OUTER) ** 2
+    left = _search(beyond, everything, grid, result)
+    first = np.minimum(_FIRST, last / 10)
+    steps = np.geomspace(np.maximum(first, np.finfo(float).tiny), np.maximum(last, np.finfo(float).tiny), _INNER - 1, axis=1)
+    _search(before, left, np.concatenate([np.zeros((len(limit), 1)), steps], axis=1), result)
+    return result
+
+
+def _search(is_off: IsOff, rays: np.ndarray, grid: np.ndarray, result: np.ndarray) -> np.ndarray:
+    """Look from the outside in for a place that is off, note it in `result`, and return the rays that have none."""
+    low, high = result.copy(), result.copy()
+    left = rays
+    for k in range(grid.shape[1] - 1, -1, -1):
+        off = is_off(left, grid[left, k])
+        found = left[off]
+        low[found], high[found] = grid[found, k], grid[found, min(k + 1, grid.shape[1] - 1)]
+        left = left[~off]
+        if not len(left):
+            break
+    found = np.setdiff1d(rays, left)
+    for _ in range(_HALVINGS):
+        middle = (low[found] + high[found]) / 2
+        still = is_off(found, middle)
+        low[found] = np.where(still, middle, low[found])
+        high[found] = np.where(still, high[found], middle)
+    result[found] = low[found]
+    return left
+
+
+def _certain(far: FarField) -> np.ndarray:
+    """An `a` from which on the classes with smaller rates have less than `LEVEL` together, in every member, ``(n,)``."""
+    largest = far.rate.max(-1, keepdims=True)
+    gap = largest - far.rate
+    leading = logsumexp(np.where(gap == 0, far.offset, -np.inf), axis=-1, keepdims=True)
+    behind = np.log(far.rate.shape[-1] / LEVEL) + far.offset - leading
+    with np.errstate(divide="ignore", invalid="ignore"):
+        needed = np.where(gap > 0, behind / gap, 0.0)
+    return np.maximum(needed.max(-1).max(0), 0.0)

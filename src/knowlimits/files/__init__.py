@@ -1,0 +1,1 @@
+"""Files: our own models, those of others, tables."""

@@ -1,0 +1,184 @@
+"""Files: fitted classifiers of ours and models of others, and tables as CSV."""
+
+import csv
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from knowlimits.files.onnx.read import read_onnx
+from knowlimits.files.pt2.read import pickled, read_pt2
+from knowlimits.files.saved import pack, unpack
+from knowlimits.ood.remedies.guard import Guard
+from knowlimits.outputs import check_output, write_atomically
+from knowlimits.train import classifiers
+
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
+# What other readers of CSV take for a number, too: no underscores, no digits of other scripts.
+_NUMBER = re.compile(r"[+-]?((\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
+# Whole numbers that can be written in one way only, so that no two labels become one; int64 holds them.
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
+# Letters of a label, as files of ours have them.
+_LABEL = 999
+# So many letters of a cell, and of a list of columns, are shown.
+_SHOWN, _MOST = 60, 600
+
+
+def save(model: classifiers.StackClassifier | Guard, path: str | os.PathLike) -> None:
+    """Write a fitted classifier, or a guard of one, to a safetensors file; `load` reads it back.
+
+    Raises:
+        TypeError: if `model` is not a fitted classifier of this library, or a parameter or label has no form in JSON.
+        ValueError: if a weight is not finite.
+        OSError: if the file cannot be written, or is neither a file nor a character device.
+    """
+    check_output(path)
+    write_atomically(path, pack(model))
+
+
+def load(path: str | os.PathLike, device: str = "cpu") -> Any:
+    """Read a classifier that `save` wrote, or one of others in an ONNX file (.onnx) or a `torch.export` program (.pt2).
+
+    No code of a file runs: pickles are refused, and programs are screened first.
+
+    Args:
+        path: the file; its ending says what it is.
+        device: torch device for a classifier of ours.
+
+    Returns:
+        A fitted classifier of ours, a `torch.nn.Module` that returns logits, or a `torch.export.ExportedProgram`.
+
+    Raises:
+        ValueError: if the file is foreign, damaged, of a newer format, or not what can be read safely.
+        UnsupportedOperation: if an ONNX file has an operator that is not known.
+        ImportError: if it is an ONNX file, and onnx is not installed.
+        OSError: if it cannot be read.
+    """
+    path = Path(path)
+    if path.suffix.lower() in _PICKLES:
+        raise ValueError(pickled(str(path)))
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    if path.suffix.lower() == ".onnx":
+        return read_onnx(path.read_bytes(), str(path))
+    if path.suffix.lower() == ".pt2":
+        return read_pt2(path.read_bytes(), str(path))
+    return unpack(path, device)
+
+
+def read_table(path: str | os.PathLike, target: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Read a CSV file of numbers and labels with a line of names on top.
+
+    Labels stay the text that they are, without spaces around it, unless all are plain whole numbers, such as 0, 12 or -3.
+
+    Args:
+        path: the file.
+        target: the column of labels.
+
+    Returns:
+        Features ``(n, d)``, labels ``(n,)`` and the names of the features.
+
+    Raises:
+        ValueError: if it is no such table; the text says where and why, rows being counted as lines of the file.
+        OSError: if it cannot be read.
+    """
+    names, rows = _cells(path)
+    if names.count(target) != 1:
+        raise ValueError(f"{path} must have one column {target!r}. Got {', '.join(names)[:_MOST]}.")
+    at = names.index(target)
+    labels = []
+    for line, row in rows:
+        labels.append(row.pop(at).strip(" \t"))
+        if not labels[-1]:
+            raise ValueError(f"{path}, row {line}, column {target!r}, must have a label. Got nothing.")
+        if len(labels[-1]) > _LABEL:
+            # Each row takes as much memory as the longest.
+            raise ValueError(
+                f"{path}, row {line}, column {target!r}, must have at most {_LABEL} letters. Got {len(labels[-1]):,}."
+            )
+        if "\0" in labels[-1]:
+            # numpy leaves them out at the end of text.
+            raise ValueError(f"{path}, row {line}, column {target!r}, must be text. Got a NUL in {_shown(labels[-1])}.")
+    del names[at]
+    return _numbers(path, names, rows), _labels(labels), names
+
+
+def _labels(texts: list[str]) -> np.ndarray:
+    """Labels as whole numbers if all are plain ones, else as text."""
+    if all(map(_WHOLE.fullmatch, texts)):
+        numbers = list(map(int, texts))
+        if min(numbers) >= -(2**63) and max(numbers) < 2**63:
+            return np.array(numbers, dtype=np.int64)
+    return np.array(texts)
+
+
+def read_numbers(path: str | os.PathLike, columns: list[str] | None = None) -> tuple[np.ndarray, list[str]]:
+    """Read a CSV file of numbers with a line of names on top: values ``(n, d)`` and the names.
+
+    Args:
+        path: the file.
+        columns: those to read, in this order, of a file that may have one more, which is not looked at; all without it.
+
+    Raises:
+        ValueError: if it is no such table; the text says where and why, rows being counted as lines of the file.
+        OSError: if it cannot be read.
+    """
+    names, rows = _cells(path)
+    if columns is not None:
+        missing = [name for name in columns if name not in names]
+        others = [name for name in names if name not in columns]
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        if missing or twice or len(others) > 1:
+            raise ValueError(
+                f"{path} must have the columns {', '.join(columns)[:_MOST]}. "
+                f"Missing are {missing}, too many {others[1:] + twice}."
+            )
+        order = [names.index(name) for name in columns]
+        names, rows = columns, [(line, [row[k] for k in order]) for line, row in rows]
+    return _numbers(path, names, rows), names
+
+
+def _cells(path: str | os.PathLike) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names of a table's columns, and its rows, which are as long, with the lines where they begin."""
+    rows: list[tuple[int, list[str]]] = []
+    begins = 1
+    try:
+        # Python's own idea of where lines end would break cells, at U+2028 for one.
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            for row in reader:
+                if row:
+                    rows.append((begins, row))
+                begins = reader.line_num + 1
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a CSV file in UTF-8: {error}.") from None
+    except csv.Error as error:
+        raise ValueError(f"{path}, row {begins}, is not CSV in UTF-8: {error}.") from None
+    if len(rows) < 2:
+        raise ValueError(f"{path} must have a line of names and rows below it. Got {len(rows)} lines.")
+    names = [name.strip(" \t") for name in rows[0][1]]
+    for line, row in rows[1:]:
+        if len(row) != len(names):
+            raise ValueError(f"{path}, row {line}, must have {len(names)} entries. Got {len(row)}.")
+    return names, rows[1:]
+
+
+def _numbers(path: str | os.PathLike, names: list[str], rows: list[tuple[int, list[str]]]) -> np.ndarray:
+    values = np.empty((len(rows), len(names)))
+    for number, (line, row) in enumerate(rows):
+        for k, entry in enumerate(row):
+            text = entry.strip(" \t")
+            if not _NUMBER.fullmatch(text):
+                what = "nothing" if not text else _shown(entry)
+                raise ValueError(f"{path}, row {line}, column {names[k]!r}, must be a number. Got {what}.")
+            values[number, k] = float(text)
+    if not np.isfinite(values).all():
+        row, k = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(f"{path}, row {rows[row][0]}, column {names[k]!r}, must be finite. Got {values[row, k]}.")
+    return values
+
+
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r} and {len(text) - _SHOWN:,} letters more"

@@ -1,0 +1,18 @@
+"""Rays through any torch module: the table of operations, and what follows values along rays to infinity."""
+
+from knowlimits.follow.operations import Affine, Joint, Maximum, Move, Rewrite, Smooth, UnsupportedOperation, register
+from knowlimits.follow.ray import Rays, blocks, follow
+
+__all__ = [
+    "Affine",
+    "Joint",
+    "Maximum",
+    "Move",
+    "Rays",
+    "Rewrite",
+    "Smooth",
+    "UnsupportedOperation",
+    "blocks",
+    "follow",
+    "register",
+]

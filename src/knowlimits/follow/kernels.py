@@ -1,0 +1,36 @@
+"""Compiled loops, for what would be many passes over memory as tensor operations."""
+
+import numpy as np
+
+from knowlimits.follow.compiling import compiled
+
+
+@compiled(nogil=True)
+def relu(
+    rate: np.ndarray, offset: np.ndarray, new_rate: np.ndarray, new_offset: np.ndarray, radius: np.ndarray
+) -> bool:  # pragma: no cover - compiled
+    """ReLU of ``rate * a + offset`` as `a` grows, and the last change of sign in every row.
+
+    Args:
+        rate, offset: ``(rows, units)``.
+        new_rate, new_offset: where the result goes.
+        radius: where the largest ``-offset / rate`` of each row goes, ``(rows,)``; 0 if no sign changes.
+
+    Returns:
+        Whether all numbers are finite.
+    """
+    finite = True
+    rows, units = rate.shape
+    for row in range(rows):
+        # Doubles above 0 have the order of their bits as integers, whose maximum runs on vectors, as all without branches does.
+        last = np.int64(0)
+        for unit in range(units):
+            r, o = rate[row, unit], offset[row, unit]
+            finite &= (r - r == 0) & (o - o == 0)
+            kept = 1.0 if (r > 0) | ((r == 0) & (o > 0)) else 0.0
+            new_rate[row, unit] = r * kept
+            new_offset[row, unit] = o * kept
+            crossing = np.float64(-o / (r if r != 0 else np.inf))
+            last = max(last, crossing.view(np.int64))
+        radius[row] = np.int64(last).view(np.float64)
+    return finite

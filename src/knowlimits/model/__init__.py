@@ -1,0 +1,1 @@
+"""What counts as a model, and the networks in it."""

@@ -1,0 +1,50 @@
+"""Scores of the logits: energy and maximum logit.
+
+They follow the largest logit to infinity, so that far away they call everything familiar, except where it does not grow. Where
+a model has one logit f it stands for (0, f), of which the largest does not grow towards the first class.
+"""
+
+import numpy as np
+from scipy.special import logsumexp
+
+from knowlimits.limits.growth import Growth
+from knowlimits.ood.detectors.base import Detector
+from knowlimits.ood.detectors.view import Ahead, Seen
+
+
+def leading(ahead: Ahead) -> tuple[np.ndarray, np.ndarray]:
+    """The largest rate of the logits, ``(members, n)``, and the offsets with minus infinity where the rate is smaller."""
+    rate, offset = ahead.rate.logits, ahead.offset.logits
+    largest = rate.max(-1, keepdims=True)
+    return largest[..., 0], np.where(rate == largest, offset, -np.inf)
+
+
+def energy(logits: np.ndarray) -> np.ndarray:
+    """Minus the logarithm of the sum of exponentials of logits ``(members, n, classes)``, the mean over members, ``(n,)``."""
+    return -np.asarray(logsumexp(logits, axis=-1)).mean(0)
+
+
+class Energy(Detector):
+    """Minus the logarithm of the sum of exponentials of the logits (Liu et al., NeurIPS 2020), the mean over members."""
+
+    _looks_at_features = False
+
+    def _score(self, seen: Seen) -> np.ndarray:
+        return energy(seen.logits)
+
+    def _growth(self, ahead: Ahead) -> Growth:
+        rate, offsets = leading(ahead)
+        return Growth.of(energy(offsets), -rate.mean(0))
+
+
+class MaxLogit(Detector):
+    """Minus the largest logit (Hendrycks et al., ICML 2022), the mean over members."""
+
+    _looks_at_features = False
+
+    def _score(self, seen: Seen) -> np.ndarray:
+        return -seen.logits.max(-1).mean(0)
+
+    def _growth(self, ahead: Ahead) -> Growth:
+        rate, offsets = leading(ahead)
+        return Growth.of(-offsets.max(-1).mean(0), -rate.mean(0))

@@ -1,0 +1,1 @@
+"""Remedies: classifiers that do not stay sure of themselves far away."""

@@ -1,0 +1,228 @@
+"""Last-layer Laplace approximation: a Gaussian over the weights of the last layer of a trained classifier.
+
+Kristiadi, Hein and Hennig, "Being Bayesian, even just a bit, fixes overconfidence in ReLU networks", ICML 2020. The covariance
+is the inverse of the full Gauss-Newton matrix plus the prior's precision, which maximises the marginal likelihood (MacKay,
+1992).
+"""
+
+from typing import Any, Self
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from torch import nn
+
+from knowlimits.model.members import as_modules
+from knowlimits.model.stack import Stack
+from knowlimits.ood.detectors.view import Seen, View
+from knowlimits.ood.sizes import sizes_of
+
+LINKS = ("probit", "sampling")
+
+
+class LastLayerLaplace(ClassifierMixin, BaseEstimator):
+    """A classifier whose last layer has a Gaussian over its weights, round what was trained.
+
+    Far away its confidence stays below 1, at a value that the covariance sets and `far_field` tells exactly.
+
+    Args:
+        model: what `knowlimits.far_field` takes, with one member, whose logits are a linear layer of its features.
+        link: ``"probit"``: the probabilities that MacKay's approximation gives, for more than two classes each logit apart
+            (Gibbs, 1998); or ``"sampling"``: their mean over drawn weights.
+        samples: how many weights are drawn for the sampling link.
+        prior_precision: of the weights; None to maximise the marginal likelihood.
+        random_state: seed of the draws.
+
+    Attributes:
+        classes_: class labels.
+        prior_precision_: of the weights.
+        covariance_: of the last layer's weights, ``(outputs * (features + 1),) * 2``, output by output, the bias last.
+        marginal_likelihood_: its logarithm.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        link: str = "probit",
+        samples: int = 100,
+        prior_precision: float | None = None,
+        random_state: Any = None,
+    ):
+        self.model = model
+        self.link = link
+        self.samples = samples
+        self.prior_precision = prior_precision
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit the covariance to the data that the model was trained on.
+
+        Args:
+            X: features, ``(n, ...)``.
+            y: labels, ``(n,)``.
+
+        Raises:
+            ValueError: if the model has several members or no linear last layer, or an argument is not as it should be.
+        """
+        if self.link not in LINKS:
+            raise ValueError(f"link must be one of {', '.join(LINKS)}. Got {self.link!r} instead.")
+        modules = as_modules(self.model)
+        if len(modules) > 1 or (isinstance(modules[0], Stack) and modules[0].members > 1):
+            raise ValueError("model must have one member. Got several: take one of them.")
+        weight, bias = _last_layer(modules[0])
+        self._view = View(modules[0])
+        seen = self._view.at(X)
+        # One logit f counts as (0, f).
+        if weight.shape[1] != seen.features.shape[1] or max(2, len(weight)) != seen.logits.shape[2]:
+            raise ValueError(
+                "model must define its linear layers in the order in which they run. Got one whose last to run is not the last "
+                "that its modules() have."
+            )
+        self.weights_ = np.concatenate([weight, bias[:, None]], axis=1)
+        if not np.allclose(self._logits(seen.features), seen.logits[0], rtol=1e-6, atol=1e-6):
+            raise ValueError("model must end in a linear layer, whose outputs are its logits. Got one that does not.")
+        classes = getattr(self.model, "classes_", np.arange(seen.logits.shape[2]))
+        self.classes_ = np.asarray(classes)
+        y = np.asarray(y)
+        if y.shape != (len(seen),) or not np.isin(y, self.classes_).all():
+            accepted = self.classes_.tolist()
+            raise ValueError(f"y must have a label of {accepted} for each of {len(seen)} rows. Got shape {y.shape}.")
+        labels = np.searchsorted(self.classes_, y)
+
+        values, vectors = np.linalg.eigh(self._gauss_newton(seen))
+        values = np.maximum(values, 0.0)
+        probs = softmax(seen.logits[0], axis=1)
+        likelihood = float(np.log(np.maximum(probs[np.arange(len(labels)), labels], np.finfo(float).tiny)).sum())
+        size = float((self.weights_**2).sum())
+
+        def evidence(log_precision: float) -> float:
+            tau = np.exp(log_precision)
+            return likelihood - tau * size / 2 + (len(values) * log_precision - np.log(values + tau).sum()) / 2
+
+        if self.prior_precision is None:
+            best: Any = minimize_scalar(lambda t: -evidence(t), bounds=(-20, 20), method="bounded", options={"xatol": 1e-6})
+            self.prior_precision_ = float(np.exp(best.x))
+        else:
+            self.prior_precision_ = float(self.prior_precision)
+        self.marginal_likelihood_ = evidence(np.log(self.prior_precision_))
+        scaled = vectors / np.sqrt(values + self.prior_precision_)
+        self.covariance_ = scaled @ scaled.T
+        rng = np.random.default_rng(self.random_state)
+        draws = self.weights_.ravel() + rng.standard_normal((self.samples, len(values))) @ scaled.T
+        self._draws = draws.reshape(self.samples, *self.weights_.shape)
+        return self
+
+    def n_weights(self) -> int:
+        """Weights of the last layer, biases included: the covariance has this many rows."""
+        weight, bias = _last_layer(as_modules(self.model)[0])
+        return weight.size + bias.size
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities, ``(n, classes)``."""
+        return self.of(self._fitted().at(X).features)
+
+    def of(self, features: np.ndarray) -> np.ndarray:
+        """Probabilities, ``(n, classes)``, by the last layer's inputs, for those who have them already."""
+        h = _with_one(features, 1.0)
+        if self.link == "sampling":
+            return self._sampled(h, None)
+        # The same in units in which no square overflows.
+        sizes = sizes_of(h)
+        return self._probit(h / sizes[:, None], (1 / sizes) ** 2)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The likeliest class, ``(n,)``."""
+        best = self.predict_proba(X).argmax(1)
+        return self.classes_[best]
+
+    def far_field(self, origins: Any, directions: Any, random_state: Any = None) -> np.ndarray:
+        """The exact limits of the probabilities along rays x0 + a d, ``(n, classes)``.
+
+        Arguments are as `knowlimits.far_field` has them.
+        """
+        ahead = self._fitted().along(origins, directions, random_state)
+        return self.along(ahead.rate.features, ahead.offset.features)
+
+    def along(self, rate: np.ndarray, offset: np.ndarray) -> np.ndarray:
+        """Limits of the probabilities, ``(n, classes)``, by rates and offsets of the last layer's inputs."""
+        rate, offset = _with_one(rate, 0.0), _with_one(offset, 1.0)
+        still = (rate == 0).all(1)
+        # Means and variances grow like a and a ** 2, beside which the 1 of the probit vanishes, unless nothing moves.
+        h = np.where(still[:, None], offset, rate)
+        if self.link == "sampling":
+            return self._sampled(offset, rate)
+        return self._probit(h, still.astype(float))
+
+    def _probit(self, h: np.ndarray, one: np.ndarray) -> np.ndarray:
+        """Probabilities from means and variances, `one` being the 1 of the approximation, ``(n,)``."""
+        spread = np.sqrt(one[:, None] + np.pi / 8 * self._variances(h))
+        scaled = h @ self.weights_.T / np.where(spread > 0, spread, 1.0)
+        return _both(expit(scaled)) if scaled.shape[1] == 1 else softmax(scaled, axis=1)
+
+    def _sampled(self, h: np.ndarray, rate: np.ndarray | None) -> np.ndarray:
+        """The mean over drawn weights; of their limits, where features grow at a rate."""
+        total = np.zeros((len(h), max(2, len(self.weights_))))
+        for weights in self._draws:
+            logits = _both_logits(h @ weights.T)
+            if rate is not None:
+                rates = _both_logits(rate @ weights.T)
+                logits = np.where(rates == rates.max(1, keepdims=True), logits, -np.inf)
+            total += softmax(logits, axis=1)
+        return total / len(self._draws)
+
+    def _variances(self, h: np.ndarray) -> np.ndarray:
+        """Variances of the outputs, ``(n, outputs)``."""
+        width = h.shape[1]
+        blocks = [self.covariance_[k * width : (k + 1) * width, k * width : (k + 1) * width] for k in range(len(self.weights_))]
+        return np.stack([((h @ block) * h).sum(1) for block in blocks], axis=1)
+
+    def _gauss_newton(self, seen: Seen) -> np.ndarray:
+        """The sum over rows of J' L J, with J the Jacobian of the outputs in the weights, L the Hessian of the loss in them."""
+        h = _with_one(seen.features, 1.0)
+        probs = softmax(seen.logits[0], axis=1)
+        if len(self.weights_) == 1:
+            return (h * (probs[:, 1] * probs[:, 0])[:, None]).T @ h
+        K, width = len(self.weights_), h.shape[1]
+        result = np.empty((K, width, K, width))
+        for i in range(K):
+            for j in range(K):
+                curvature = probs[:, i] * ((i == j) - probs[:, j])
+                result[i, :, j] = (h * curvature[:, None]).T @ h
+        return result.reshape(K * width, K * width)
+
+    def _logits(self, features: np.ndarray) -> np.ndarray:
+        return _both_logits(_with_one(features, 1.0) @ self.weights_.T)
+
+    def _fitted(self) -> View:
+        if not hasattr(self, "covariance_"):
+            raise ValueError("LastLayerLaplace must be fitted. Call fit(X, y) first.")
+        return self._view
+
+
+def _last_layer(module: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+    if isinstance(module, Stack):
+        weight, bias = module.weights[-1][0], module.biases[-1][0]
+    else:
+        layers = [m for m in module.modules() if isinstance(m, nn.Linear)]
+        if not layers:
+            raise ValueError("model must end in a torch.nn.Linear. Got one without any.")
+        last = layers[-1]
+        weight, bias = last.weight, torch.zeros(last.out_features) if last.bias is None else last.bias
+    return weight.detach().double().numpy(), bias.detach().double().numpy()
+
+
+def _with_one(h: np.ndarray, one: float) -> np.ndarray:
+    """Features with that of the bias behind them, which is 1 at points and 0 at directions."""
+    return np.concatenate([h, np.full((len(h), 1), one)], axis=1)
+
+
+def _both(p: np.ndarray) -> np.ndarray:
+    return np.concatenate([1 - p, p], axis=1)
+
+
+def _both_logits(logits: np.ndarray) -> np.ndarray:
+    """One logit f as (0, f)."""
+    return np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits

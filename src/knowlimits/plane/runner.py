@@ -1,0 +1,128 @@
+"""A model on a plane: its members one after another under an evaluator."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from knowlimits._machine import are_small, one_thread
+from knowlimits.model.members import as_modules, each_member
+from knowlimits.model.stack import Stack
+from knowlimits.plane.cells import Cells, Tournament
+from knowlimits.plane.exact import Exact
+from knowlimits.plane.mesh import Mesh
+from knowlimits.plane.plane import Plane
+from knowlimits.plane.residues import same_maps
+from knowlimits.plane.rows import MeshEvaluator, NotingEvaluator, PatternEvaluator, RowEvaluator, Rows
+
+# Numbers of a layer at all points that are worked on together.
+_NUMBERS = 2**20
+
+
+class PlaneModel:
+    """The members of a model as functions of a plane.
+
+    Args:
+        model: what `knowlimits.far_field` takes.
+        plane: None for models of two features.
+        member: the one member to take, or None for all.
+
+    Raises:
+        ValueError: if weights are not finite, or there is no such member.
+    """
+
+    def __init__(self, model: Any, plane: Plane | None = None, member: int | None = None):
+        modules = as_modules(model)
+        if member is not None:
+            members = each_member(modules)
+            if not 0 <= member < len(members):
+                raise ValueError(f"member must be in 0 to {len(members) - 1}. Got {member} instead.")
+            modules = [members[member].requires_grad_(False)]
+        for module in modules:
+            if plane is None and isinstance(module, Stack) and module.n_features != 2:
+                raise ValueError(f"plane must be given for a model of {module.n_features} features. Got None instead.")
+        self.modules, self.plane = modules, plane
+        # One product of matrices takes all points, where a `Stack` would have one for each.
+        self._networks = each_member(modules)
+        self.axes = self.origin = None
+        if plane is not None:
+            self.axes = torch.tensor(np.stack([plane.u.ravel(), plane.v.ravel()]))
+            self.origin = torch.tensor(plane.origin.reshape(1, -1))
+
+    def run(self, evaluator: RowEvaluator, x: Any) -> list[Any]:
+        """What the members return for a traced point of the plane."""
+        with torch.no_grad(), one_thread(are_small(self._networks, 2 if self.plane is None else self.plane.origin.size)):
+            return [
+                evaluator.run(lambda point, m=module: m(self._input(point)), evaluator.copy(x), module)
+                for module in self._networks
+            ]
+
+    def _input(self, point: Tensor) -> Tensor:
+        if self.plane is None:
+            return point
+        return torch.addmm(self.origin, point, self.axes).reshape(1, *self.plane.origin.shape)  # type: ignore[arg-type]
+
+    def refine(self, mesh: Mesh, limit: int | None = None, report: Any = None, outputs: bool = False) -> list[Tournament]:
+        """Refine a mesh until every unit has one sign on every cell; with `outputs`, until one output is largest, too.
+
+        Returns:
+            The maxima along axes among the refinements.
+        """
+        exact = Exact(mesh, lambda evaluator, x: self._run_compared(evaluator, x, outputs))
+        evaluator = MeshEvaluator(mesh, exact, limit, report)
+        self._run_compared(evaluator, _rows(mesh.points), outputs)
+        return evaluator.tournaments
+
+    def cells(self, mesh: Mesh, limit: int | None = None, report: Any = None) -> Cells:
+        """The cells that a mesh is refined to."""
+        return Cells.of_mesh(mesh, self.refine(mesh, limit, report))
+
+    def _run_compared(self, evaluator: RowEvaluator, x: Any, outputs: bool) -> None:
+        result = self.run(evaluator, x)
+        if outputs:
+            with evaluator, torch.no_grad():
+                for out in result:
+                    # A maximum splits cells where what it compares changes its order.
+                    torch.amax(out, -1) if out.ndim > 1 and out.shape[-1] > 1 else torch.relu(out)
+
+    def patterns(self, points: np.ndarray) -> tuple[list[np.ndarray], list[int]]:
+        """Positive units at points of the plane ``(n, 2)``, as bits, and the numbers of units."""
+        homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+        evaluator = NotingEvaluator(torch.ones(len(points), dtype=torch.float64))
+        self.run(evaluator, _rows(homogeneous))
+        return evaluator.patterns, evaluator.units
+
+    def affine(self, patterns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The map from (x, y, 1) to the outputs under given patterns, ``(cells, outputs, 3)``.
+
+        Returns:
+            The maps, and bounds on the rounding errors of the numbers for x, y and 1, ``(cells, 3)``.
+        """
+        cells = len(patterns[0]) if patterns else 1
+        points = np.tile(np.eye(3), (cells, 1))
+        evaluator = PatternEvaluator(torch.from_numpy(points[:, 2].copy()), [p.repeat(3, axis=0) for p in patterns])
+        outputs = self.run(evaluator, _rows(points))
+        out = [o.values.reshape(cells, 3, -1) if isinstance(o, Rows) else _fixed(o, cells) for o in outputs]
+        doubts = torch.stack([o.bounds.sum(1) if isinstance(o, Rows) else torch.zeros(3 * cells) for o in outputs]).amax(0)
+        return torch.cat(out, 2).transpose(1, 2).numpy(), doubts.reshape(cells, 3).numpy()
+
+    def same_maps(self, patterns: list[np.ndarray], first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Whether the maps of pairs of cells are the same, exactly; `patterns` are those of all cells."""
+        return same_maps(self.run, patterns, first, second, at_a_time(patterns))
+
+
+def at_a_time(patterns: list[np.ndarray]) -> int:
+    """Cells whose maps are computed together, by the most units of a refinement."""
+    return max(1, _NUMBERS // (3 * 64 * max((p.shape[1] for p in patterns), default=1)))
+
+
+def _fixed(out: Tensor, cells: int) -> Tensor:
+    """An output that does not hang on the input."""
+    return torch.stack([torch.zeros_like(out), torch.zeros_like(out), out]).reshape(1, 3, -1).expand(cells, 3, -1)
+
+
+def _rows(points: np.ndarray) -> Rows:
+    values = torch.from_numpy(np.ascontiguousarray(points[:, :2]))[:, None]
+    bounds = torch.zeros(len(points), 2, dtype=torch.float64)
+    return Rows(values, bounds)

@@ -1,0 +1,1 @@
+"""Training: populations of networks, the six classifiers, the hyperparameter search."""
