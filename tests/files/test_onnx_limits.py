@@ -269,6 +269,14 @@ def test_a_model_that_does_not_say_its_shape_is_tried_at_its_first_call(monkeypa
 SIZES = st.one_of(st.integers(1, 4), st.sampled_from([100, 2**16, 2**31 - 1, 2**31, 2**40, 2**62, -1]))
 
 
+def test_windows_whose_places_wrap_round():
+    """Torch counts places of poolings in 32 bits, where these are a few again."""
+    pool = node("MaxPool", "u", "p", kernel_shape=[2**16], strides=[1], pads=[0, 0], dilations=[2**16])
+    nodes = [node("Unsqueeze", "x ax", "u"), pool, node("Squeeze", "p ax", "y")]
+    with pytest.raises(ValueError, match="must reach less than 2,147,483,648 places"):
+        read_onnx(file(*nodes, shape=(1,), ax=ints(1)))
+
+
 @MANY
 @given(st.data())
 def test_sizes_of_windows(data):

@@ -16,6 +16,7 @@ from knowlimits.files import budget
 from knowlimits.files.pt2 import allowed
 from knowlimits.files.pt2.read import read_pt2
 from knowlimits.follow import operations
+from knowlimits.model.members import as_modules
 from tests.files.pt2_models import MODEL, TINY, N, as_size, crafted, edited, exported, integer, saved, size, tensor
 
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -121,6 +122,16 @@ def smaller_window(g):
         one["arg"]["as_ints"] = [one["arg"]["as_ints"][0] // 2**32]
 
 
+def reach(g):
+    """Windows whose places wrap round in 32 bits, to a few."""
+    g.call("unsqueeze.default", "u", ("self", tensor("linear_1")), ("dim", integer(1)), shape=[N, 1, 2])
+    sizes = {"kernel_size": 2**16, "stride": 1, "padding": 0, "dilation": 2**16}
+    given = [(name, {"as_ints": [size]}) for name, size in sizes.items()]
+    g.call("max_pool1d.default", "mp", ("self", tensor("u")), *given, shape=[N, 1, 3])
+    g.call("squeeze.dim", "o", ("self", tensor("mp")), ("dim", integer(1)), shape=[N, 3])
+    g.returns("o")
+
+
 def live(g):
     """Many tensors at once, each of which is none too large."""
     for i in range(40):
@@ -199,6 +210,7 @@ ATTACKS = {
     list_times: "must be a size or an integer. Got as_ints",
     window: "max_pool1d.default must have kernel_size below 2,147,483,648. Got ",
     smaller_window: "windows have .* places, which is too many",
+    reach: "max_pool1d must have windows that reach less than 2,147,483,648 places",
     live: "numbers, which is too many: the model has .* GiB in use at once then, and 4 are allowed",
     products: "mm would take too long",
     integer_products: "mm would take too long",
@@ -248,7 +260,7 @@ def test_attacks_take_no_memory():
 
 def test_statistics_that_hang_on_the_number_of_inputs():
     program = read_pt2(crafted(statistics), "m.pt2")
-    for module in (program.module(), *kl.model.members.as_modules(program)):
+    for module in (program.module(), *as_modules(program)):
         x = torch.zeros(9, 2, dtype=next(module.parameters()).dtype)
         assert module(x).shape == (9, 2)
         for rows in (10, 20, 2000):

@@ -70,6 +70,9 @@ def _windows(o: Operation, kernel: list[int]) -> tuple[str, list[int], list[int]
         raise ValueError(f"windows {kernel}, strides {strides}, dilations {dilations} and pads {pads} do not fit together")
     if max(*pads, *strides, *dilations, *kernel) > MOST_SIZE or min(pads) < -MOST_SIZE:
         raise ValueError(f"windows, strides, dilations and pads must be below {MOST_SIZE + 1:,}")
+    if any(d * (k - 1) > MOST_SIZE for d, k in zip(dilations, kernel, strict=True)):
+        # Torch counts the places of poolings in 32 bits: they would be others, and those of foreign memory.
+        raise ValueError(f"windows {kernel} with dilations {dilations} must reach less than {MOST_SIZE + 1:,} places")
     return auto, pads, strides, dilations
 
 

@@ -110,6 +110,16 @@ def _convolution(name: str, given: dict[str, Any]) -> None:
         raise ValueError(f"{name} must have strides and dilations of 1 or more, and less than these of padding for its output")
 
 
+def _pool(name: str, given: dict[str, Any]) -> None:
+    """Places are counted in 32 bits: those beyond would be others, and those of foreign memory."""
+    kernel = each(given["kernel_size"], 3)
+    dilations = each(given.get("dilation", 1), len(kernel))
+    if any(abs(d * (k - 1)) > MOST_SIZE for d, k in zip(dilations, kernel, strict=False)):
+        raise ValueError(
+            f"{name} must have windows that reach less than {MOST_SIZE + 1:,} places. Got {kernel} and {dilations}"
+        )
+
+
 def _batch_norm(name: str, given: dict[str, Any]) -> None:
     statistics = [given[key] for key in ("weight", "bias", "running_mean", "running_var")]
     if any(one is not None and one.shape != given["input"].shape[1:2] for one in statistics):
@@ -126,8 +136,9 @@ def _group_norm(name: str, given: dict[str, Any]) -> None:
 
 
 _CONVOLUTIONS = "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution"
+_DILATED = "max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices"
 _POOLS = """
-    avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices
+    avg_pool1d avg_pool2d avg_pool3d
     adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d
     adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
 """
@@ -143,6 +154,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     **dict.fromkeys(("div", "divide", "remainder"), (_quotient,)),
     **dict.fromkeys(("unbind", "split", "chunk"), (_parts,)),
     **dict.fromkeys(f"{_POOLS} {_RESIZED} {_NORMS}".split(), (_full_floats,)),
+    **dict.fromkeys(_DILATED.split(), (_full_floats, _pool)),
     **dict.fromkeys(_CONVOLUTIONS.split(), (_full_floats, _convolution)),
     **dict.fromkeys(_EDGES.split(), (_full_floats, _pads)),
     "pad": (_pads,),
