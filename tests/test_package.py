@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "knowlimits"
 # From the bottom to the top; a module imports from its own layer or from below.
 LAYERS = (
+    "_torch",
     "_machine",
     "progress",
     "workers",

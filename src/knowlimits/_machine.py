@@ -8,17 +8,17 @@ Large temporary tensors are mapped by the system when they are made and given ba
 for the first time costs more than the arithmetic on them. So rows are worked on in blocks that stay in the processor's cache.
 """
 
-import ctypes
 import functools
 import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+
+from knowlimits._torch import mkl_threads
 
 # Models of fewer weights, on inputs of fewer numbers, run in one thread.
 _FEW_WEIGHTS, _FEW_NUMBERS = 2**20, 2**12
@@ -94,15 +94,5 @@ def _pools(kind: str, modules: int) -> Any:
 
 def _set_mkl_threads(count: int) -> int:
     """Set the number of threads of torch's MKL for the calling thread, and return what it was; 0 is as OpenMP has it."""
-    function = _mkl()
+    function = mkl_threads()
     return 0 if function is None else function(count)
-
-
-@functools.cache
-def _mkl() -> Any:
-    """The function of MKL, where torch has one."""
-    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
-    try:
-        return ctypes.CDLL(str(library)).MKL_Set_Num_Threads_Local
-    except (OSError, AttributeError):
-        return None

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from knowlimits._torch import Held, OperationMode, memory_of, name_of
 
 # Of all tensors that one evaluation has at once, beside the weights in the file.
 MOST_BYTES = 4 * 2**30
@@ -55,7 +55,7 @@ class Taken:
     steps: float
 
 
-class Meter(TorchDispatchMode):
+class Meter(OperationMode):
     """Counts what the operations under it take, and refuses the first one that goes too far."""
 
     def __init__(self, inputs: int = 1, first: Taken | None = None, held: int = 0) -> None:
@@ -72,16 +72,11 @@ class Meter(TorchDispatchMode):
         share = GROWTH * inputs / first.inputs if first else 0
         self._most_bytes = held + max(MOST_BYTES, share * first.bytes if first else 0)
         self._most_steps = max(MOST_STEPS, share * first.steps if first else 0)
-        self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+        self._alive: dict[int, tuple[Held, int]] = {}
         self._in_use = self._since = 0
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # Nothing is compiled in here; torch would import its compiler, for 2.5 s, only to be told so.
-        return False
-
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
+        name = name_of(func)
         tensors = _tensors(args)
         steps, numbers, spare = _FORESEEN[name](*args) if name in _FORESEEN else (0.0, 0, 0)
         size = tensors[0].element_size() if tensors else 8
@@ -89,8 +84,8 @@ class Meter(TorchDispatchMode):
         self._room(name, numbers, (numbers + spare) * size)
         result = func(*args, **(kwargs or {}))
         made = _tensors((result,))
-        before = {t.untyped_storage()._cdata for t in tensors}
-        new = [r for r in made if r.untyped_storage()._cdata not in before]
+        before = {memory_of(t) for t in tensors}
+        new = [r for r in made if memory_of(r) not in before]
         for tensor in new:
             self.hold(name, tensor)
         if not made or new or _is_in_place(name):
@@ -124,10 +119,9 @@ class Meter(TorchDispatchMode):
 
     def hold(self, name: str, tensor: Tensor) -> None:
         """Count the memory of a tensor for as long as it is in use."""
-        storage = tensor.untyped_storage()
-        size = storage.nbytes()
+        size = tensor.untyped_storage().nbytes()
         self._room(name, tensor.numel(), size)
-        self._alive[storage._cdata] = StorageWeakRef(storage), size
+        self._alive[memory_of(tensor)] = Held(tensor), size
         self._in_use += size
         self._since += 1
         # Not at every operation, as to look through many takes as long as they are many.

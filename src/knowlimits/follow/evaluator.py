@@ -12,8 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from knowlimits._torch import (
+    OperationMode,
+    Wrapper,
+    above_dispatch,
+    can_be_decomposed,
+    decomposed,
+    draws,
+    name_of,
+    parameters,
+)
 from knowlimits.follow.operations import (
     TABLE,
     Affine,
@@ -96,7 +105,7 @@ _HINTS = {
 }
 
 
-class Traced(torch.Tensor):
+class Traced(Wrapper):
     """A tensor that an evaluator pushes through a model, in place of the numbers of one input; exists inside it only.
 
     Attributes:
@@ -104,8 +113,6 @@ class Traced(torch.Tensor):
     """
 
     like: Tensor
-
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -130,7 +137,7 @@ class _CircularPadding(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-class Evaluator(TorchDispatchMode):
+class Evaluator(OperationMode):
     """Sees every operation under it, and does those that meet a traced tensor by the table.
 
     Subclasses say what an operation of each kind does: `move`, `affine`, `maximum`, `smooth`, `joint`, `copy` and `write`.
@@ -141,11 +148,6 @@ class Evaluator(TorchDispatchMode):
         self._where: list[tuple[str, nn.Module]] = []
         # Numbers in the largest tensor that was met.
         self.largest = 0
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # Nothing is compiled in here; torch would import its compiler, for 2.5 s, only to be told so.
-        return False
 
     def run(self, model: Callable[[Tensor], Any], x: Traced, module: nn.Module | None = None) -> Tensor:
         """The model's output for a traced input; `module` is that whose names messages use, if not the model itself."""
@@ -210,9 +212,9 @@ class Evaluator(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         traced = _traced_among(args) + (_traced_among(kwargs.values()) if kwargs else [])
-        name = func.overloadpacket.__name__
+        name = name_of(func)
         # One that is in the table (RReLU's) draws in train mode only.
-        if torch.Tag.nondeterministic_seeded in func.tags and name.removesuffix("_") not in TABLE:
+        if draws(func) and name.removesuffix("_") not in TABLE:
             raise self.refuse(name, "product" if "attention" in name else "random")
         if not traced:
             return func(*args, **kwargs)
@@ -223,9 +225,9 @@ class Evaluator(TorchDispatchMode):
             with self:
                 result = entry.function(*_given(func, args), **kwargs)
             return self.laid_out(func, args, kwargs, result)
-        if entry is None and func._can_decompose() and not _is_in_place(name):
+        if entry is None and can_be_decomposed(func) and not _is_in_place(name):
             with self:
-                return func.decompose(*args, **kwargs)
+                return decomposed(func, args, kwargs)
         if _is_in_place(name):
             if not isinstance(args[0], Traced):
                 raise self.refuse(name, "constant")
@@ -245,7 +247,7 @@ class Evaluator(TorchDispatchMode):
     def _positional(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """Arguments given by name moved to their positions."""
         args = list(args)
-        for argument in func._schema.arguments[len(args) :]:
+        for argument in parameters(func)[len(args) :]:
             if argument.kwarg_only:
                 break
             args.append(kwargs.pop(argument.name) if argument.name in kwargs else argument.default_value)
@@ -318,25 +320,6 @@ def _hinted(kind: str, module: nn.Module | None) -> str:
     return kind
 
 
-def above_dispatch() -> Any:
-    """Let autograd and vmap work inside a dispatch, which lies below them."""
-    dispatch = torch._C
-    hidden = dispatch._dispatch_tls_local_exclude_set()
-    for key in _ABOVE:
-        hidden = hidden.remove(getattr(dispatch.DispatchKey, key))
-    return dispatch._ForceDispatchKeyGuard(dispatch._dispatch_tls_local_include_set(), hidden)
-
-
-_ABOVE = (
-    "AutogradFunctionality",
-    "ADInplaceOrView",
-    "FuncTorchDynamicLayerFrontMode",
-    "FuncTorchDynamicLayerBackMode",
-    "FuncTorchBatched",
-    "FuncTorchVmapMode",
-)
-
-
 def _traced_among(arguments: Iterable[Any]) -> list[Any]:
     """Traced tensors among an operation's arguments, which are values and lists of values."""
     found = []
@@ -354,7 +337,7 @@ def _is_in_place(name: str) -> bool:
 
 def _given(func: Any, args: list[Any]) -> list[Any]:
     """Arguments without those at the end that were left at their default."""
-    defaults = [a.default_value for a in func._schema.arguments][: len(args)]
+    defaults = [a.default_value for a in parameters(func)][: len(args)]
     while args and len(args) > 1 and args[-1] is None and defaults[len(args) - 1] is None:
         args = args[:-1]
     return args

@@ -13,7 +13,6 @@ To add one, register its kind under its ATen name and give `tests/follow/test_op
 here, or that is discontinuous, has no far field that could be computed, and raises `UnsupportedOperation`.
 """
 
-import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from knowlimits._torch import is_composite
 
 
 class UnsupportedOperation(NotImplementedError):
@@ -114,25 +115,12 @@ def register(names: str, entry: Entry) -> None:
             raise ValueError(f"names must be ATen operations. Got {name!r}, which torch {torch.__version__} does not have.")
         if name in TABLE:
             raise ValueError(f"names must be new in the table. Got {name!r}, which it has as {TABLE[name]}.")
-        if _is_composite(name):
+        if is_composite(name):
             raise ValueError(
                 f"names must be operations that reach the table. Got {name!r}, in whose place torch calls others before "
                 "anybody sees it: enter those, which the error for a model names."
             )
         TABLE[name] = entry
-
-
-def _is_composite(name: str) -> bool:
-    """Whether torch puts every form of an operation into words of others before anybody sees it."""
-    packet = getattr(torch.ops.aten, name)
-    forms = []
-    for overload in packet.overloads():
-        form = getattr(packet, overload)
-        # Forms that write into a given result, and those of TorchScript alone, are none that a model calls.
-        if not any(a.is_out for a in form._schema.arguments):
-            with contextlib.suppress(RuntimeError):
-                forms.append(torch._C._dispatch_has_kernel_for_dispatch_key(form.name(), "CompositeImplicitAutograd"))
-    return bool(forms) and all(forms)
 
 
 def _last(axes: int) -> Callable[..., Sequence[int]]:

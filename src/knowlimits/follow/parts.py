@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten
 
+from knowlimits._torch import name_of, tree_flatten
 from knowlimits.follow.evaluator import Traced
 from knowlimits.follow.operations import Affine
 
@@ -63,7 +63,7 @@ class Parts:
         kwargs = {k: abs(v) if k in ("alpha", "beta") else v for k, v in self.kwargs.items()}
         if self.entry.bound is not None:
             return self.entry.bound(*sizes, **kwargs)
-        if "batch_norm" in self.func.overloadpacket.__name__:
+        if "batch_norm" in name_of(self.func):
             # The running mean enters with a minus.
             sizes[3] = -sizes[3]
         return first(self.func(*sizes, **kwargs))
@@ -99,7 +99,7 @@ class Call:
         if not same or not all(map(_alike, self._leaves, other._leaves)):
             raise ValueError(
                 "model must do the same operations in the same order whenever it is called. "
-                f"Got one that does {func.overloadpacket.__name__} where it did {self._func.overloadpacket.__name__} with "
+                f"Got one that does {name_of(func)} where it did {name_of(self._func)} with "
                 "other numbers before."
             )
 

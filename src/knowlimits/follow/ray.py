@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from knowlimits._machine import rows_at_a_time
+from knowlimits._torch import name_of, results, tree_map
 from knowlimits.follow import owners as owned
 from knowlimits.follow.bounds import EPS, MOST_TERMS, SMOOTH
 from knowlimits.follow.evaluator import Evaluator, Traced
@@ -39,9 +39,7 @@ class Ray(Traced):
     @staticmethod
     def __new__(cls, rate: Tensor, offset: Tensor, owners: Tensor, errors: tuple[Tensor, Tensor] | None = None) -> "Ray":
         """Wrap two tensors of one shape."""
-        self = torch.Tensor._make_wrapper_subclass(
-            cls, offset.shape, strides=offset.stride(), dtype=offset.dtype, device=offset.device
-        )
+        self = cls.wrap(offset.shape, offset.stride(), offset.dtype, offset.device)
         self.rate, self.offset, self.owners = _laid_out(rate, offset), offset, owners
         self.errors = errors and (_laid_out(errors[0], offset), _laid_out(errors[1], offset))
         return self
@@ -189,7 +187,7 @@ class _RayEvaluator(Evaluator):
         return target
 
     def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Ray]) -> Any:
-        if func.overloadpacket.__name__ in ("view", "_unsafe_view"):
+        if name_of(func) in ("view", "_unsafe_view"):
             # The parts may lie in memory otherwise than the whole says.
             func = torch.ops.aten.reshape.default
 
@@ -225,7 +223,7 @@ class _RayEvaluator(Evaluator):
         beta = {"beta": 0} if entry.factors and 0 in entry.values and not isinstance(args[0], Ray) else {}
         rate = func(*parts.without_constants(lambda t: t.rate), **{**kwargs, **beta})
         owners = self._owners(entry, args, traced, parts.factors, first(offset).shape)
-        if func.overloadpacket.__name__ not in OWN:
+        if name_of(func) not in OWN:
             _check_rays_apart(lambda pick: first(func(*parts.without_constants(pick), **{**kwargs, **beta})), traced, owners)
         errors = (None, None)
         if traced[0].errors:
@@ -361,7 +359,7 @@ class _RayEvaluator(Evaluator):
 
     def smooth(self, entry: Smooth, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         x = args[0]
-        self.check_finite(func.overloadpacket.__name__, x.rate, x.offset)
+        self.check_finite(name_of(func), x.rate, x.offset)
         (slope_below, below), (slope_above, above) = entry.asymptotes(*args[1:], **kwargs)
         value = func(x.offset, *args[1:], **kwargs)
         value, *rest = value if isinstance(value, tuple) else (value,)
@@ -385,8 +383,8 @@ class _RayEvaluator(Evaluator):
     def joint(self, entry: Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         x = args[0]
         if any(isinstance(a, Ray) for a in args[1:]):
-            raise self.refuse(func.overloadpacket.__name__, "product")
-        self.check_finite(func.overloadpacket.__name__, x.rate, x.offset)
+            raise self.refuse(name_of(func), "product")
+        self.check_finite(name_of(func), x.rate, x.offset)
         owned.check_together(x.owners, entry.combines(*args))
         rate, offset = entry.rule(x.rate, x.offset, *args[1:], **kwargs)
         self._moving(x.rate != 0, x.owners)
@@ -398,7 +396,7 @@ class _RayEvaluator(Evaluator):
             self.undecided |= owned.largest(open_.to(x.rate.dtype), x.owners, self.labels) > 0
             errors = torch.zeros_like(rate), torch.full_like(offset, torch.inf)
         out = Ray(rate, offset, owners, errors)
-        returns = len(func._schema.returns)
+        returns = results(func)
         return (out, *[offset.new_empty(0) for _ in range(returns - 1)]) if returns > 1 else out
 
     def _moving(self, moves: Tensor, owners: Tensor) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.fx.graph import CodeGen
+
+from knowlimits._torch import GUARDS, plain_inputs
 
 
 def with_linear_modules(program: torch.export.ExportedProgram) -> fx.GraphModule:
@@ -19,7 +20,7 @@ def with_linear_modules(program: torch.export.ExportedProgram) -> fx.GraphModule
     """
     module = program.module()
     for node in list(module.graph.nodes):
-        if node.op == "call_module" and node.target == "_guards_fn":
+        if node.op == "call_module" and node.target == GUARDS:
             module.graph.erase_node(node)
         elif node.target == torch.ops.aten.linear.default:
             _as_submodule(module, node)
@@ -28,17 +29,10 @@ def with_linear_modules(program: torch.export.ExportedProgram) -> fx.GraphModule
             module.graph.erase_node(node)
     inputs, outputs = program.call_spec
     if inputs is not None and inputs.num_leaves == 1 and outputs is not None and outputs.is_leaf():
-        _tensor_to_tensor(module.graph)
+        plain_inputs(module.graph)
     # A new module, as the program's own checks its inputs in hooks and refuses train() and eval(). It has no mode but that in
     # which it was exported.
     return fx.GraphModule(module, module.graph).eval()
-
-
-def _tensor_to_tensor(graph: fx.Graph) -> None:
-    """Drop torch's packing of inputs and outputs, which cannot be copied without a warning of torch's about itself."""
-    graph.set_codegen(CodeGen())
-    output = graph.output_node()
-    output.args = output.args[0]  # type: ignore[assignment]
 
 
 def _as_submodule(module: fx.GraphModule, node: fx.Node) -> None:
@@ -62,7 +56,7 @@ def _parameter(module: fx.GraphModule, argument: Any) -> nn.Parameter | None:
     if not isinstance(argument, fx.Node) or argument.op != "get_attr":
         return None
     owner, _, name = str(argument.target).rpartition(".")
-    return module.get_submodule(owner)._parameters.get(name)
+    return dict(module.get_submodule(owner).named_parameters(recurse=False, remove_duplicate=False)).get(name)
 
 
 def _place(module: fx.GraphModule, owner: str, linear: nn.Linear) -> str:
@@ -71,10 +65,9 @@ def _place(module: fx.GraphModule, owner: str, linear: nn.Linear) -> str:
         if isinstance(there, nn.Linear) and there.weight is linear.weight and there.bias is linear.bias:
             return name
     there = module.get_submodule(owner)
-    # Without a bias, an owner has None for it or nothing.
-    held = {key: id(value) for key, value in there._parameters.items() if value is not None}
+    held = {key: id(value) for key, value in there.named_parameters(recurse=False, remove_duplicate=False)}
     own = {key: id(value) for key, value in linear.named_parameters()}
-    if owner and held == own and not there._buffers and not there._modules:
+    if owner and held == own and not [*there.buffers(recurse=False), *there.children()]:
         module.set_submodule(owner, linear)
         return owner
     name = base = f"{owner.replace('.', '_')}_linear".lstrip("_")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from knowlimits._machine import are_small, one_thread, rows_at_a_time
+from knowlimits._torch import CONVOLUTIONS
 from knowlimits.model.exported import with_linear_modules
 from knowlimits.model.modes import check_mode
 from knowlimits.model.pipelines import before_last, is_sklearn
@@ -77,7 +78,7 @@ def numbers_per_row(module: nn.Module, numbers: int) -> int:
     for m in module.modules():
         if isinstance(m, nn.Linear):
             widths.append(m.out_features)
-        elif isinstance(m, nn.modules.conv._ConvNd):
+        elif isinstance(m, CONVOLUTIONS):
             widths.append(numbers * m.out_channels // m.in_channels)
     return max(numbers, *widths)
 

@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.instancenorm import _InstanceNorm
+
+from knowlimits._torch import BATCH_NORMS, INSTANCE_NORMS, WRAPPERS, hooks
 
 # They look at their mode to choose between ways to the same result.
 _SAME_RESULT = (nn.TransformerEncoder, nn.TransformerEncoderLayer)
-# Homes of classes that wrap other modules, which are looked at by themselves.
-_WRAPPERS = ("torch._dynamo.", "torch.jit.")
 
 
 def check_mode(module: nn.Module) -> None:
@@ -27,7 +25,7 @@ def check_mode(module: nn.Module) -> None:
     """
     for name, one in module.named_modules():
         place = f"{name} ({type(one).__name__})" if name else type(one).__name__
-        if isinstance(one, _BatchNorm) and one.running_mean is None:
+        if isinstance(one, BATCH_NORMS) and one.running_mean is None:
             raise ValueError(
                 f"model must treat each row by itself. Got {place}, which norms by the batch in eval mode too: give it "
                 "track_running_stats=True and train it so."
@@ -41,16 +39,16 @@ def check_mode(module: nn.Module) -> None:
 
 def uses_own_statistics(module: nn.Module) -> bool:
     """Whether a layer norms by what it is given in eval mode too."""
-    return isinstance(module, _BatchNorm | _InstanceNorm) and module.running_mean is None
+    return isinstance(module, BATCH_NORMS | INSTANCE_NORMS) and module.running_mean is None
 
 
 def _acts_on_mode(module: nn.Module) -> bool:
     """Whether what a module does hangs on its mode, as far as its code says: it reads `training`, and has something to drop."""
-    hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
-    if any("training" in _names(code) for hook in hooks for code in _code_of_hook(hook)):
+    if any("training" in _names(code) for hook in hooks(module) for code in _code_of_hook(hook)):
         return True
     home = type(module).__module__
-    if home.startswith(_WRAPPERS) or not any("training" in _names(code) for code in _code(type(module))):
+    # What is wrapped is looked at by itself.
+    if home.startswith(WRAPPERS) or not any("training" in _names(code) for code in _code(type(module))):
         return False
     if not home.startswith("torch."):
         return True

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
-from knowlimits.follow.evaluator import Traced, above_dispatch
+from knowlimits._torch import above_dispatch, results, returns_views, tree_map
+from knowlimits.follow.evaluator import Traced
 from knowlimits.follow.operations import Affine
 from knowlimits.follow.parts import Call, Parts, first
 from knowlimits.plane.mesh import Mesh
-from knowlimits.plane.rows import RowEvaluator, copied_strides, free_of_strides, is_view, looked_at, new_strides
+from knowlimits.plane.rows import RowEvaluator, copied_strides, free_of_strides, looked_at, new_strides
 
 
 class _Fine(Exception):
@@ -55,7 +55,7 @@ class Integers(Traced):
     ) -> "Integers":
         """Wrap integers; strides are those of floats in their place."""
         strides = strides or (None if places is None else places.stride())
-        self = torch.Tensor._make_wrapper_subclass(cls, numbers.shape, strides=strides, dtype=torch.float64)
+        self = cls.wrap(numbers.shape, strides, torch.float64)
         self.numbers, self.root, self.places, self.written = numbers, root, places, written
         return self
 
@@ -111,7 +111,7 @@ class ExactEvaluator(RowEvaluator):
     def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
         """Move places instead of numbers."""
         traced = [self.current(x) for x in traced]
-        viewed, func = is_view(func), free_of_strides(func)
+        viewed, func = returns_views(func), free_of_strides(func)
         if viewed:
             root, seen = looked_at(traced[0])
             numbers = self.current(root).numbers.reshape(-1)
@@ -148,7 +148,7 @@ class ExactEvaluator(RowEvaluator):
         if constant is not None:
             total = total + _divided(constant[0].reshape(-1) * self.weight, constant[1])
         result = Integers(np.asarray(total, dtype=object).reshape(shape), strides)
-        extra = len(func._schema.returns) - 1
+        extra = results(func) - 1
         return (result, *[torch.empty(0)] * extra) if extra else result
 
     def relu(self, x: Any) -> Any:

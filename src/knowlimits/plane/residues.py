@@ -19,9 +19,8 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
 
-from knowlimits.follow.evaluator import above_dispatch
+from knowlimits._torch import above_dispatch, results, tree_leaves, tree_map
 from knowlimits.follow.operations import Affine, Maximum
 from knowlimits.follow.parts import Call, Parts, first
 from knowlimits.plane.mesh import unpack
@@ -221,7 +220,7 @@ class _Formed(PatternEvaluator):
         form.call.check(func, args, kwargs)
         values, bounds = self.product(form, traced)
         result = Rows(values.unflatten(1, form.shape), bounds, form.strides)
-        extra = len(func._schema.returns) - 1
+        extra = results(func) - 1
         return (result, *[torch.empty(0)] * extra) if extra else result
 
     def maximum(self, entry: Maximum, args: list[Any]) -> Any:

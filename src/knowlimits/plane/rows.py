@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
 
+from knowlimits._torch import above_dispatch, name_of, results, returns_views, tree_leaves, tree_map
 from knowlimits.follow.bounds import EPS, MOST_TERMS
-from knowlimits.follow.evaluator import Evaluator, Traced, above_dispatch
+from knowlimits.follow.evaluator import Evaluator, Traced
 from knowlimits.follow.operations import Affine, Joint, Maximum, Smooth
 from knowlimits.follow.parts import Parts, first
 from knowlimits.plane import cut
@@ -58,9 +58,7 @@ class Rows(Traced):
         """Wrap values at points; `strides` where the values of one input would lie otherwise in memory than these do."""
         # They decide whether a reshape is a view, through which work in place is seen, or a copy.
         strides = strides or (values.stride()[1:] if places is None else places.stride())
-        self = torch.Tensor._make_wrapper_subclass(
-            cls, values.shape[1:], strides=strides, dtype=values.dtype, device=values.device
-        )
+        self = cls.wrap(values.shape[1:], strides, values.dtype, values.device)
         self.values, self.bounds, self.root, self.places, self.written = values, bounds, root, places, written
         self.origin = None
         return self
@@ -179,7 +177,7 @@ class RowEvaluator(Evaluator):
 
     def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Rows]) -> Any:
         """Do an operation that moves numbers, point by point."""
-        viewed = is_view(func)
+        viewed = returns_views(func)
         func = free_of_strides(func)
         traced = [self.current(x) for x in traced]
         bounds = torch.stack([x.bounds for x in traced]).amax(0) if len(traced) > 1 else traced[0].bounds
@@ -204,7 +202,7 @@ class RowEvaluator(Evaluator):
         traced = [self.current(x) for x in traced]
         parts = Parts(entry, func, args, kwargs)
         linear = parts.without_constants(lambda x: x)
-        name = func.overloadpacket.__name__
+        name = name_of(func)
         fold = _FOLDED.get(name)
         beta = {"beta": 0} if entry.factors and 0 in entry.values and not isinstance(args[0], Rows) else {}
         kwargs = {**kwargs, **beta}
@@ -236,7 +234,7 @@ class RowEvaluator(Evaluator):
 
         strides = _strides(func, parts.without_constants(lambda x: x), kwargs, traced)
         result = self._noted(Rows(values, bounds, strides), args, sized)
-        extra = len(func._schema.returns) - 1
+        extra = results(func) - 1
         return (result, *[values.new_empty(0)] * extra) if extra else result
 
     def maximum(self, entry: Maximum, args: list[Any]) -> Any:
@@ -266,11 +264,11 @@ class RowEvaluator(Evaluator):
 
     def smooth(self, entry: Smooth, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Refuse: not piecewise linear."""
-        raise self.refuse(func.overloadpacket.__name__, "curved")
+        raise self.refuse(name_of(func), "curved")
 
     def joint(self, entry: Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Refuse: not piecewise linear."""
-        raise self.refuse(func.overloadpacket.__name__, "curved")
+        raise self.refuse(name_of(func), "curved")
 
     def _mapped(self, func: Any, args: list[Any], kwargs: dict[str, Any], homogeneous: bool) -> Any:
         """An operation at every point; constants are multiplied by w if they take part as numbers."""
@@ -314,12 +312,7 @@ def largest(values: Tensor) -> Tensor:
 
 def free_of_strides(func: Any) -> Any:
     """A move that does not care how numbers lie in memory: those at many points may lie otherwise than those at one."""
-    return torch.ops.aten.reshape.default if func.overloadpacket.__name__ in ("view", "_unsafe_view") else func
-
-
-def is_view(func: Any) -> bool:
-    """Whether an operation returns views of its argument."""
-    return any(r.alias_info is not None for r in func._schema.returns)
+    return torch.ops.aten.reshape.default if name_of(func) in ("view", "_unsafe_view") else func
 
 
 def looked_at(x: Any) -> tuple[Any, Tensor]:

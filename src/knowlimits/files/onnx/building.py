@@ -1,5 +1,6 @@
 """From the nodes of an ONNX graph to a `torch.fx.GraphModule`: values, constants, and what one operator sees of them."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,6 +56,7 @@ class Building:
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.root = nn.Module()
+        self._numbers = itertools.count()
         self.graph = fx.Graph()
         self.data: set[fx.Node] = set()
         self.integers: set[fx.Node] = set()
@@ -75,7 +77,7 @@ class Building:
 
     def call_module(self, module: nn.Module, x: fx.Node) -> fx.Node:
         """A module of its own, so that others find layers by their class."""
-        name = f"{type(module).__name__.lower()}{len(self.root._modules)}"
+        name = f"{type(module).__name__.lower()}{next(self._numbers)}"
         self.root.add_module(name, module)
         for parameter in module.parameters():
             self.meter.hold(name, parameter)

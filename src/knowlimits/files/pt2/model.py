@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from knowlimits._torch import IN_PROGRAMS
 from knowlimits.files.budget import MOST_OPERATIONS
 from knowlimits.files.pt2.allowed import ON_SIZES, is_allowed
 from knowlimits.files.pt2.checks import (
@@ -41,7 +42,7 @@ def name(value: Any, where: str) -> str:
 
 
 # Attributes that a module has before any weight of its own; to set one would change what the module does.
-_TAKEN = set(dir(torch.fx.GraphModule(torch.nn.Module(), torch.fx.Graph()))) | {"_guards_fn", "_in_spec", "_out_spec", CHECK}
+_TAKEN = set(dir(torch.fx.GraphModule(torch.nn.Module(), torch.fx.Graph()))) | {*IN_PROGRAMS, CHECK}
 
 
 def path(value: Any, where: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from knowlimits._torch import writes
 from knowlimits.files.pt2 import model
 from knowlimits.files.pt2.checks import refusal
 from knowlimits.files.pt2.rehearsal import CheckedProgram, cannot_be_evaluated, logs_kept
@@ -195,7 +196,7 @@ def _rehearse(program: CheckedProgram, name: str) -> None:
     (placeholder,) = [node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
     shape, dtype = [int(size) for size in placeholder.meta["val"].shape[1:]], placeholder.meta["val"].dtype
     held = [value for value in {**program.constants, **program.state_dict}.values() if isinstance(value, Tensor)]
-    before = [value._version for value in held]
+    before = [writes(value) for value in held]
     outputs = [program.rehearsal((rows, *shape)) for rows in _ROWS]
     try:
         with torch.no_grad():
@@ -203,7 +204,7 @@ def _rehearse(program: CheckedProgram, name: str) -> None:
     # Kernels refuse more than rules for shapes do.
     except Exception as error:
         raise cannot_be_evaluated(name, (_ROWS[0], *shape), error) from error
-    if [value._version for value in held] != before:
+    if [writes(value) for value in held] != before:
         raise ValueError(f"{name} changes its own weights whenever it is evaluated; export it in eval mode, model.eval().")
     for output in outputs:
         if not isinstance(output, Tensor) or not output.is_floating_point():

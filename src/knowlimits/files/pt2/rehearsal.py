@@ -13,17 +13,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
+from knowlimits._torch import LOGGERS, without_numbers
 from knowlimits.files.budget import Meter, Taken
 from knowlimits.files.pt2.rules import check_call
 from knowlimits.model.exported import with_linear_modules
 
 # What the check is called in the program; no weight may have this name.
 CHECK = "shape_is_checked"
-
-
-_LOGGERS = ("torch.export", "torch.fx.experimental.symbolic_shapes", "torch._subclasses.fake_tensor")
 
 
 @contextmanager
@@ -36,7 +33,7 @@ def logs_kept() -> Iterator[list[BaseException]]:
             causes.append(record.exc_info[1])
         return False
 
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    loggers = [logging.getLogger(name) for name in LOGGERS]
     for logger in loggers:
         logger.addFilter(keep)
     try:
@@ -85,7 +82,7 @@ class Rehearsal:
         if min(shape, default=0) < 1:
             raise ValueError("there must be an input at least, and numbers in it")
         meter = Meter(shape[0], self._first)
-        with FakeTensorMode(allow_non_fake_inputs=True), meter:
+        with without_numbers(), meter:
             output = _Steps(self.program).run(torch.empty(shape, dtype=self._dtype))
         self._first = self._first or meter.taken()
         return output

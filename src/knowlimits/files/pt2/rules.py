@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
+from knowlimits._torch import is_operation, name_of, parameters, tree_leaves
 from knowlimits.files.budget import MOST_PARTS, MOST_SIZE, MOST_STRIDE, each
 
 _ENUMERATIONS = {"ScalarType": torch.dtype, "Layout": torch.layout, "MemoryFormat": torch.memory_format}
@@ -18,9 +18,9 @@ def check_call(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None
     Raises:
         ValueError: if one is not what the operation's kernel takes for granted.
     """
-    if not isinstance(target, torch._ops.OpOverload):
+    if not is_operation(target):
         return
-    schema = target._schema.arguments
+    schema = parameters(target)
     given = {one.name: one.default_value for one in schema if one.has_default_value()}
     given |= {one.name: value for one, value in zip(schema, args, strict=False)} | kwargs
     for argument in schema:
@@ -35,7 +35,7 @@ def check_call(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None
             and (target, argument.name) not in _ENDS
         ):
             _check_sizes(target, argument.name, value)
-    name = target.overloadpacket.__name__
+    name = name_of(target)
     for rule in _RULES.get(name.removesuffix("_"), ()):
         rule(name, given)
 
@@ -46,7 +46,7 @@ _ENDS = {(torch.ops.aten.slice.Tensor, name) for name in ("start", "end")}
 
 
 def _check_sizes(target: Any, argument: str, value: Any) -> None:
-    sizes = [size for size in pytree.tree_leaves(value) if type(size) is int]
+    sizes = [size for size in tree_leaves(value) if type(size) is int]
     if any(abs(size) > MOST_SIZE for size in sizes):
         raise ValueError(f"{target} must have {argument} below {MOST_SIZE + 1:,}. Got {value} instead")
     if len(sizes) > MOST_PARTS:
