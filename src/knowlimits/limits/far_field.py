@@ -368,8 +368,7 @@ def horizon(model: Any, plane: Plane | None = None, *, member: int | None = None
 
 def _ends_of_arcs(module: nn.Module, plane: Plane | None) -> np.ndarray:
     """Angles at which a unit changes its sign at infinity, or the order of the largest outputs."""
-    mesh = Mesh.circle()
-    maxima = PlaneModel(module, plane).refine(mesh, outputs=True)
+    mesh, maxima = PlaneModel(module, plane).refine(Mesh.circle(), outputs=True)
     order = mesh.chain(0)
     steps = [p[order] for p in mesh.patterns()]
     # Where no unit changes, and another class only comes second, nothing ends.

@@ -19,7 +19,7 @@ from knowlimits._torch import above_dispatch, results, returns_views, tree_map
 from knowlimits.follow.evaluator import Traced
 from knowlimits.follow.operations import Affine
 from knowlimits.follow.parts import Call, Parts, first
-from knowlimits.plane.mesh import Mesh
+from knowlimits.plane.mesh import Lineage
 from knowlimits.plane.rows import RowEvaluator, copied_strides, free_of_strides, looked_at, new_strides
 
 
@@ -240,52 +240,51 @@ def _divided(numbers: np.ndarray, scale: int) -> np.ndarray:
 
 
 class Exact:
-    """Signs of units at vertices of a mesh, in rational arithmetic.
+    """Signs of units at vertices of a mesh while it is refined, in rational arithmetic.
 
     Args:
-        mesh: whose vertices.
         run: pushes a point of the plane, ``(1, 2)``, through the models under an evaluator.
     """
 
-    def __init__(self, mesh: Mesh, run: Callable[[ExactEvaluator, Integers], Any]):
-        self.mesh, self._run = mesh, run
+    def __init__(self, run: Callable[[ExactEvaluator, Integers], Any]):
+        self._run = run
         self._power = 256
         self._coordinates: dict[int, tuple[int, ...]] = {}
         self._units: dict[int, list[np.ndarray]] = {}
         self._matrices: dict[int, Any] = {}
 
-    def __call__(self, vertex: int) -> tuple[list[int], np.ndarray]:
+    def __call__(self, vertex: int, lineage: Lineage) -> tuple[list[int], np.ndarray]:
         """Signs of the units of the refinement under way, and their values in the scale of the mesh's own coordinates."""
         while True:
             try:
-                units = self.units(vertex, len(self.mesh.history))
+                units = self.units(vertex, lineage.step, lineage)
                 break
             except _Fine:
                 self._power *= 2
                 self._units.clear()
-        coordinates = self.coordinates(vertex)
+        coordinates = self.coordinates(vertex, lineage)
         axis = max(range(3), key=lambda k: abs(coordinates[k]))
-        factor = Fraction(float(self.mesh.point(vertex)[axis])) / (coordinates[axis] << self._power)
+        factor = Fraction(float(lineage.point(vertex)[axis])) / (coordinates[axis] << self._power)
         return [(n > 0) - (n < 0) for n in units], np.array([float(n * factor) for n in units])
 
-    def coordinates(self, vertex: int) -> tuple[int, ...]:
+    def coordinates(self, vertex: int, lineage: Lineage) -> tuple[int, ...]:
         """Homogeneous coordinates of a vertex, integers without a common factor."""
         if vertex not in self._coordinates:
-            a, b, unit, step = self.mesh.provenance(vertex)
+            a, b, unit, step = lineage.provenance(vertex)
             if a < 0:
-                numbers = [int(n) for n in integers(self.mesh.points[vertex])[0]]
+                numbers = [int(n) for n in integers(lineage.mesh.points[vertex])[0]]
             else:
-                size_a, size_b = (abs(self.units(v, step)[unit]) for v in (a, b))
-                ends = zip(self.coordinates(a), self.coordinates(b), strict=True)
+                size_a, size_b = (abs(self.units(v, step, lineage)[unit]) for v in (a, b))
+                ends = zip(self.coordinates(a, lineage), self.coordinates(b, lineage), strict=True)
                 numbers = [size_b * x + size_a * y for x, y in ends]
             divisor = math.gcd(*numbers)
             self._coordinates[vertex] = tuple(n // divisor for n in numbers)
         return self._coordinates[vertex]
 
-    def units(self, vertex: int, step: int) -> np.ndarray:
+    def units(self, vertex: int, step: int, lineage: Lineage) -> np.ndarray:
         """The units of a refinement at a vertex, times ``2**power``."""
         if step >= len(self._units.get(vertex, ())):
-            x, y, w = (n << self._power for n in self.coordinates(vertex))
+            x, y, w = (n << self._power for n in self.coordinates(vertex, lineage))
             evaluator = ExactEvaluator(w, self._matrices, step)
             start = np.empty((1, 2), dtype=object)
             start[0] = x, y

@@ -71,7 +71,7 @@ def breakpoints(model: Any, start: Any, end: Any = None, direction: Any = None, 
     last = [1.0, 0.0, 1.0] if direction is None else [1.0, 0.0, 0.0]
     mesh = Mesh.of_polygons(np.array([[0, 0, 1], last]), np.zeros(2), [[0, 1]])
     on_line = PlaneModel(model, _Line(start, along, np.zeros_like(along)), member)  # type: ignore[arg-type]
-    on_line.refine(mesh)
+    mesh, _ = on_line.refine(mesh)
     order = mesh.chain(0)
     ends = mesh.corners.reshape(-1, 2)[order]
     kinks = mesh.points[ends[1:, 0]]

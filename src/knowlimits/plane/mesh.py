@@ -4,14 +4,17 @@ Points are homogeneous: (x, y, 1) is a point and (x, y, 0) a direction, so that 
 its vertices like any other. The plane starts as cones round the origin, and a new vertex divides an edge, whether its ends
 are finite or not. The edges inside a start are its seams: cells that differ by them alone are joined at the end. Whoever
 refines carries values at all vertices, affine on every cell, and `Mesh` keeps how each vertex came about, so that older
-values can be brought up to date, and so that a sign in doubt can be decided in rational arithmetic.
+values can be brought up to date, and so that a sign in doubt can be decided in rational arithmetic. A mesh is a value: one
+that is refined is a new one.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from knowlimits.follow.bounds import EPS
 from knowlimits.plane import cut
 from knowlimits.plane.status import Status
 
@@ -25,7 +28,21 @@ _APART = 1e-6
 _FEW = 8
 
 
-@dataclass
+class Split(NamedTuple):
+    """What a refinement did.
+
+    Attributes:
+        origins: per cell that which it is a part of.
+        bits: its positive units, ``(cells, words)``.
+        units: how many there are.
+    """
+
+    origins: np.ndarray
+    bits: np.ndarray
+    units: int
+
+
+@dataclass(frozen=True)
 class Mesh:
     """Cells and how they came about.
 
@@ -37,7 +54,7 @@ class Mesh:
         parents: per vertex the ends of the edge that it divides and the unit that put it there; -1 for starting vertices.
         shares: per vertex the shares of the two ends, and a bound on their errors.
         steps: per vertex the refinement that made it.
-        history: per refinement the cell that each cell is a part of, its positive units as bits, and the number of units.
+        history: what each refinement did.
         resolved: how many vertices had signs in doubt, which were decided in rational arithmetic.
         most_bytes: that the values of one layer at all vertices may take, with what is needed to make them.
     """
@@ -50,7 +67,7 @@ class Mesh:
     parents: np.ndarray
     shares: np.ndarray
     steps: np.ndarray
-    history: list[tuple[np.ndarray, np.ndarray, int]] = field(default_factory=list)
+    history: tuple[Split, ...] = ()
     resolved: int = 0
     most_bytes: int = MOST_BYTES
 
@@ -99,18 +116,6 @@ class Mesh:
         """Number of vertices."""
         return len(self.steps)
 
-    def point(self, vertex: int) -> np.ndarray:
-        """Coordinates of a vertex, which may be of a refinement that is under way."""
-        if vertex < len(self.points):
-            return self.points[vertex]
-        (a, b, _), shares = self.parents[vertex], self.shares[vertex]
-        return shares[0] * self.point(a) + shares[1] * self.point(b)
-
-    def provenance(self, vertex: int) -> tuple[int, int, int, int]:
-        """The edge that a vertex divides, the unit that put it there, and the refinement; the last may be under way."""
-        a, b, unit = (int(n) for n in self.parents[vertex])
-        return a, b, unit, int(self.steps[vertex]) if vertex < len(self.steps) else len(self.history)
-
     @property
     def status(self) -> Status:
         """How far the signs are proven: edges between starting vertices are known exactly, as are all on one line."""
@@ -127,74 +132,58 @@ class Mesh:
         self,
         values: np.ndarray,
         bounds: np.ndarray,
-        exact: Callable[[int], tuple[list[int], np.ndarray]],
+        exact: "Callable[[int, Lineage], tuple[list[int], np.ndarray]]",
         limit: int | None,
         zeros: Callable[[], np.ndarray] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> "tuple[Mesh, np.ndarray, np.ndarray, np.ndarray]":
         """Split every cell where a unit changes its sign.
 
         Args:
             values: of the units at the vertices, affine on every cell, ``(vertices, units)``.
             bounds: on the error of each row, ``(vertices, 2)``: of the values, and by the place of the vertex.
-            exact: from a vertex to the true signs of its units and their values.
+            exact: from a vertex, and how all of them came about, to the true signs of its units and their values.
             limit: most cells that are allowed.
             zeros: computes where values are exactly zero, ``(vertices, units)``; asked once more than a few signs are in doubt.
 
         Returns:
-            Values and bounds at all vertices, new ones included, and their positive units as bits.
+            The refined mesh, values and bounds at all its vertices, and their positive units as bits.
 
         Raises:
             MemoryError: if there are more cells than allowed, or values at vertices would take more memory.
         """
-        old, units = self.vertices, values.shape[1]
-        words = (units + 63) // 64
-        room, resolved = _Room(self, values, bounds, words), self.resolved
-        cut.signs(room.values, room.bounds, room.pos, room.neg, room.und, old)
+        work, resolved = _Refinement(self, values, bounds), 0
         # The cells are asked for what they have in doubt, so that a doubtful vertex that no cell has any more costs nothing.
-        while True:
-            code = room.run(self)
-            if code == cut.DONE:
-                break
-            if limit is not None and code == cut.CELLS and len(room.origins) > limit:
-                raise MemoryError(f"max_cells must be larger for this model. Got {limit}, which it has passed.")
-            if code == cut.SIGN and zeros is not None and self.resolved - resolved >= _FEW:
-                room.und[:old] &= ~pack(zeros())
+        while (code := work.run()) != cut.DONE:
+            if limit is not None and code == cut.PARTS and len(work.parts.origins) > limit:
+                raise _too_many_cells(limit)
+            if code != cut.SIGN:
+                work.grow(code)
+            elif zeros is not None and resolved >= _FEW:
+                work.vertices.und[: self.vertices] &= ~pack(zeros())
                 zeros = None
-            elif code == cut.SIGN:
-                self._resolve(room, int(room.state[4]), exact)
             else:
-                room.grow(code, self)
-        vertices, made, used = (int(n) for n in room.state[1:4])
-        if limit is not None and made > limit:
-            raise MemoryError(f"max_cells must be larger for this model. Got {limit}, which it has passed.")
-        self.parents = room.parents[:vertices]
-        self.shares = room.shares[:vertices]
-        self.steps = np.concatenate([self.steps, np.full(vertices - old, len(self.history))])
-        self.seams = np.concatenate([self.seams, np.zeros(vertices - old, np.uint64)])
-        cut.seams(self.seams, self.parents, old)
-        self.history.append((room.origins[:made].copy(), room.bits[:made].copy(), units))
-        self.points, self.doubts = self.extend(self.points, self.doubts)
-        self.starts, self.corners = room.new_starts[: made + 1].copy(), room.new_corners[:used].copy()
-        return room.values[:vertices], room.bounds[:vertices], room.pos[:vertices]
-
-    def _resolve(self, room: "_Room", vertex: int, exact: Callable[[int], tuple[list[int], np.ndarray]]) -> None:
-        self.parents, self.shares = room.parents, room.shares
-        true, numbers = exact(vertex)
-        size, bound = np.abs(room.values[vertex]).max(), room.bounds[vertex].sum()
-        if not np.abs(numbers - room.values[vertex]).max() <= _APART * size + 1000 * bound:
-            raise ValueError(
-                "model must do the same operations in the same order whenever it is called. "
-                f"Got one whose units are up to {np.abs(numbers - room.values[vertex]).max():.3g} apart between two calls."
-            )
-        self.resolved += 1
-        room.und[vertex] = 0
-        for masks, wanted in ((room.pos, 1), (room.neg, -1)):
-            masks[vertex] = 0
-            for unit, sign in enumerate(true):
-                if sign == wanted:
-                    masks[vertex, unit >> 6] |= np.uint64(1 << (unit & 63))
-        room.values[vertex] = numbers
-        room.bounds[vertex] = 4 * 2.0**-52 * np.abs(numbers).max(), 0
+                work.resolve(exact)
+                resolved += 1
+        if limit is not None and work.at.parts > limit:
+            raise _too_many_cells(limit)
+        size, made, used = work.at.vertices, work.at.parts, work.at.corners
+        new, step = size - self.vertices, len(self.history)
+        at, parts = cut.Vertices(*(array[:size] for array in work.vertices)), work.parts
+        seams = np.concatenate([self.seams, np.zeros(new, np.uint64)])
+        cut.seams(seams, at.parents, self.vertices)
+        grown = replace(
+            self,
+            seams=seams,
+            starts=parts.starts[: made + 1].copy(),
+            corners=parts.corners[:used].copy(),
+            parents=at.parents,
+            shares=at.shares,
+            steps=np.concatenate([self.steps, np.full(new, step)]),
+            history=(*self.history, Split(parts.origins[:made].copy(), parts.bits[:made].copy(), values.shape[1])),
+            resolved=self.resolved + resolved,
+        )
+        points, doubts = grown.extend(self.points, self.doubts)
+        return replace(grown, points=points, doubts=doubts), at.values, at.bounds, at.pos
 
     def room(self, units: int, held: int, least: int, wanted: int) -> int:
         """Rows of so many units to ask for beside those that are held: as many as wanted if they are allowed, or fewer.
@@ -220,7 +209,7 @@ class Mesh:
         self.room(values.shape[1], begin, end, end)
         longer, wider = np.empty((end, values.shape[1])), np.empty((end, 2))
         longer[:begin], wider[:begin] = values, bounds
-        cut.extend(longer, wider, self.parents, self.shares, begin, end)
+        cut.extend(longer, wider, self.parents, self.shares, begin)
         return longer, wider
 
     def patterns(self) -> list[np.ndarray]:
@@ -250,47 +239,112 @@ def _round(count: int) -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-class _Room:
-    """The arrays that a refinement works in, which grow."""
+class Lineage(NamedTuple):
+    """How vertices came about, those of a refinement that is under way included.
 
-    def __init__(self, mesh: Mesh, values: np.ndarray, bounds: np.ndarray, words: int):
+    Attributes:
+        mesh: which is refined.
+        parents, shares: of all vertices so far, as those of `Mesh`.
+    """
+
+    mesh: Mesh
+    parents: np.ndarray
+    shares: np.ndarray
+
+    @property
+    def step(self) -> int:
+        """The refinement that is under way."""
+        return len(self.mesh.history)
+
+    def point(self, vertex: int) -> np.ndarray:
+        """Coordinates of a vertex."""
+        if vertex < self.mesh.vertices:
+            return self.mesh.points[vertex]
+        (a, b, _), shares = self.parents[vertex], self.shares[vertex]
+        return shares[0] * self.point(a) + shares[1] * self.point(b)
+
+    def provenance(self, vertex: int) -> tuple[int, int, int, int]:
+        """The edge that a vertex divides, the unit that put it there, and the refinement."""
+        a, b, unit = (int(n) for n in self.parents[vertex])
+        return a, b, unit, int(self.mesh.steps[vertex]) if vertex < self.mesh.vertices else self.step
+
+
+class _Refinement:
+    """A refinement that is under way: what it has come to, and the arrays that it works in, which grow."""
+
+    def __init__(self, mesh: Mesh, values: np.ndarray, bounds: np.ndarray):
         old, units = values.shape
+        words = (units + 63) // 64
         size = mesh.room(units, old, old + 64, 2 * old + 64)
-        self.values = _longer(values, size)
-        self.bounds = _longer(bounds, size)
-        self.pos, self.neg, self.und = (np.zeros((size, words), np.uint64) for _ in range(3))
-        self.parents, self.shares = _longer(mesh.parents, size), _longer(mesh.shares, size)
-        self.table = np.full((1 << (2 * old + 64).bit_length(), 4), -1, dtype=np.int64)
+        self.mesh = mesh
+        self.at = cut.Progress(0, old, 0, 0, -1)
+        pos, neg, und = (np.zeros((size, words), np.uint64) for _ in range(3))
+        self.vertices = cut.Vertices(
+            _longer(values, size), _longer(bounds, size), pos, neg, und, _longer(mesh.parents, size), _longer(mesh.shares, size)
+        )
+        cut.signs(self.vertices, old)
+        self.table = _table(1 << (2 * old + 64).bit_length())
         cells = 2 * mesh.cells + 64
-        self.new_starts = np.zeros(cells + 1, np.int64)
-        self.new_corners = np.empty(2 * len(mesh.corners) + 256, np.int64)
-        self.origins, self.bits = np.empty(cells, np.int64), np.empty((cells, words), np.uint64)
-        self.heap, self.stack = np.empty(1024, np.int64), np.empty((256, 2), np.int64)
-        self.state = np.array([0, old, 0, 0, -1, old], dtype=np.int64)
+        self.parts = cut.Parts(
+            starts=np.zeros(cells + 1, np.int64),
+            corners=np.empty(2 * len(mesh.corners) + 256, np.int64),
+            origins=np.empty(cells, np.int64),
+            bits=np.empty((cells, words), np.uint64),
+        )
+        self.pieces = cut.Pieces(np.empty(1024, np.int64), np.empty((256, 2), np.int64), np.empty(words, np.uint64))
 
-    def run(self, mesh: Mesh) -> int:
-        return cut.refine(
-            self.state, mesh.starts, mesh.corners, self.values, self.bounds, self.pos, self.neg, self.und, self.parents,
-            self.shares, self.table, self.new_starts, self.new_corners, self.origins, self.bits, self.heap, self.stack,
-        )  # fmt: skip
+    def run(self) -> int:
+        """Go on until all is done, or something is wanted."""
+        cells = cut.Cells(self.mesh.starts, self.mesh.corners)
+        code, at = cut.refine(self.at, cells, self.vertices, self.table, self.mesh.vertices, self.parts, self.pieces)
+        self.at = cut.Progress(*at)
+        return code
 
-    def grow(self, short: int, mesh: Mesh) -> None:
+    def grow(self, short: int) -> None:
         """Make room where it is short."""
-        names = {
-            cut.HEAP: ("heap", "stack"),
-            cut.VERTICES: ("values", "bounds", "pos", "neg", "und", "parents", "shares"),
-            cut.CELLS: ("origins", "bits", "new_starts"),
-            cut.CORNERS: ("new_corners",),
-        }
-        size, first = len(self.values), int(self.state[5])
-        rows = mesh.room(self.values.shape[1], first + size, size + size // 8, 2 * size) if short == cut.VERTICES else 0
-        for name in names.get(short, ()):
-            array = getattr(self, name)
-            setattr(self, name, _longer(array, rows or 2 * len(array)))
-        if short == cut.TABLE:
-            table = np.full((2 * len(self.table), 4), -1, dtype=np.int64)
-            cut.rehash(self.table, table)
-            self.table = table
+        if short == cut.PIECES:
+            heap, stack, positive = self.pieces
+            self.pieces = cut.Pieces(_doubled(heap), _doubled(stack), positive)
+        elif short == cut.VERTICES:
+            size, units = self.vertices.values.shape
+            rows = self.mesh.room(units, self.mesh.vertices + size, size + size // 8, 2 * size)
+            self.vertices = cut.Vertices(*(_longer(array, rows) for array in self.vertices))
+        elif short == cut.TABLE:
+            old, self.table = self.table, _table(2 * len(self.table))
+            cut.rehash(old, self.table)
+        elif short == cut.PARTS:
+            starts, corners, origins, bits = self.parts
+            self.parts = cut.Parts(_doubled(starts), corners, _doubled(origins), _doubled(bits))
+        elif short == cut.CORNERS:
+            starts, corners, origins, bits = self.parts
+            self.parts = cut.Parts(starts, _doubled(corners), origins, bits)
+
+    def resolve(self, exact: Callable[[int, Lineage], tuple[list[int], np.ndarray]]) -> None:
+        """Put true signs and values at the vertex that is in doubt."""
+        vertex, (values, bounds, pos, neg, und, parents, shares) = self.at.doubtful, self.vertices
+        true, numbers = exact(vertex, Lineage(self.mesh, parents, shares))
+        apart, bound = np.abs(numbers - values[vertex]).max(), bounds[vertex].sum()
+        if not apart <= _APART * np.abs(values[vertex]).max() + 1000 * bound:
+            raise ValueError(
+                "model must do the same operations in the same order whenever it is called. "
+                f"Got one whose units are up to {apart:.3g} apart between two calls."
+            )
+        signs = np.array(true)[None]
+        pos[vertex], neg[vertex], und[vertex] = pack(signs > 0)[0], pack(signs < 0)[0], 0
+        values[vertex] = numbers
+        bounds[vertex] = 4 * EPS * np.abs(numbers).max(), 0
+
+
+def _table(size: int) -> np.ndarray:
+    return np.full((size, 4), -1, dtype=np.int64)
+
+
+def _too_many_cells(limit: int) -> MemoryError:
+    return MemoryError(f"max_cells must be larger for this model. Got {limit}, which it has passed.")
+
+
+def _doubled(array: np.ndarray) -> np.ndarray:
+    return _longer(array, 2 * len(array))
 
 
 def _longer(array: np.ndarray, size: int) -> np.ndarray:

@@ -349,11 +349,11 @@ class MeshEvaluator(RowEvaluator):
 
     Args:
         mesh: starts as the region that is asked for.
-        exact: from a refinement, its number of units and a vertex to the true signs and values of the units.
+        exact: from a vertex, and how all of them came about, to the true signs and values of the units.
         limit: most cells that are allowed.
     """
 
-    def __init__(self, mesh: Mesh, exact: Callable[[int], Any], limit: int | None, report: Callable[[int], Any] | None = None):
+    def __init__(self, mesh: Mesh, exact: Callable[..., Any], limit: int | None, report: Callable[[int], Any] | None = None):
         super().__init__(torch.from_numpy(mesh.points[:, 2].copy()))
         self.mesh, self.exact, self.limit, self.report = mesh, exact, limit, report
 
@@ -375,7 +375,7 @@ class MeshEvaluator(RowEvaluator):
         """Split the cells where the units change their signs."""
         self.check_finite("a ReLU", x.values)
         zeros = None if x.origin is None else lambda: (self.may_differ(x).flatten(1) == 0).numpy()
-        values, bounds, pos = self.mesh.refine(
+        self.mesh, values, bounds, pos = self.mesh.refine(
             x.values.flatten(1).contiguous().numpy(), x.bounds.numpy(), self.exact, self.limit, zeros
         )
         self.weights = torch.from_numpy(self.mesh.points[:, 2].copy())

@@ -63,20 +63,22 @@ class PlaneModel:
             return point
         return torch.addmm(self.origin, point, self.axes).reshape(1, *self.plane.origin.shape)  # type: ignore[arg-type]
 
-    def refine(self, mesh: Mesh, limit: int | None = None, report: Any = None, outputs: bool = False) -> list[Tournament]:
+    def refine(
+        self, mesh: Mesh, limit: int | None = None, report: Any = None, outputs: bool = False
+    ) -> tuple[Mesh, list[Tournament]]:
         """Refine a mesh until every unit has one sign on every cell; with `outputs`, until one output is largest, too.
 
         Returns:
-            The maxima along axes among the refinements.
+            The refined mesh, and the maxima along axes among the refinements.
         """
-        exact = Exact(mesh, lambda evaluator, x: self._run_compared(evaluator, x, outputs))
+        exact = Exact(lambda evaluator, x: self._run_compared(evaluator, x, outputs))
         evaluator = MeshEvaluator(mesh, exact, limit, report)
         self._run_compared(evaluator, _rows(mesh.points), outputs)
-        return evaluator.tournaments
+        return evaluator.mesh, evaluator.tournaments
 
     def cells(self, mesh: Mesh, limit: int | None = None, report: Any = None) -> Cells:
         """The cells that a mesh is refined to."""
-        return Cells.of_mesh(mesh, self.refine(mesh, limit, report))
+        return Cells.of_mesh(*self.refine(mesh, limit, report))
 
     def _run_compared(self, evaluator: RowEvaluator, x: Any, outputs: bool) -> None:
         result = self.run(evaluator, x)
