@@ -23,9 +23,9 @@ from knowlimits.follow.operations import softmax
 from knowlimits.model.members import as_modules, device_of, each_member, logits_of, wrong_shape
 from knowlimits.model.stack import Stack
 from knowlimits.plane import Plane
-from knowlimits.plane.cells import patterns
 from knowlimits.plane.mesh import Mesh
 from knowlimits.plane.runner import PlaneModel
+from knowlimits.plane.tournaments import patterns
 from knowlimits.progress import progress_bar
 
 

@@ -9,26 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from knowlimits.plane.mesh import Mesh, pack, unpack
+from knowlimits.plane.mesh import Mesh
 from knowlimits.plane.status import Status
-
-# Cells whose winners are found out at a time.
-_CHUNK = 20_000
-
-
-@dataclass(frozen=True)
-class Tournament:
-    """A maximum along an axis, which is brought down to comparisons of two.
-
-    Attributes:
-        step: the refinement that is its first round.
-        rows: how many maxima are taken at once.
-        size: how many numbers each is taken of.
-    """
-
-    step: int
-    rows: int
-    size: int
+from knowlimits.plane.tournaments import Tournament, patterns
 
 
 @dataclass(frozen=True)
@@ -69,45 +52,6 @@ class Cells:
 
     def __len__(self) -> int:
         return len(self.starts) - 1
-
-
-def patterns(
-    steps: list[np.ndarray], units: list[int], tournaments: Sequence[Tournament]
-) -> tuple[list[np.ndarray], list[int]]:
-    """Patterns that say what the function on a cell is made of, as bits, and their lengths.
-
-    These are the signs of units; but of a tournament only who has won it, a bit for each that takes part, as who came second
-    makes no difference.
-    """
-    result, lengths = [], []
-    by_step = {t.step: t for t in tournaments}
-    step = 0
-    while step < len(steps):
-        tournament = by_step.get(step)
-        if tournament is None:
-            result.append(steps[step])
-            lengths.append(units[step])
-            step += 1
-            continue
-        rounds = (tournament.size - 1).bit_length()
-        played, entered = steps[step : step + rounds], units[step : step + rounds]
-        parts = [_winners([p[k : k + _CHUNK] for p in played], entered, tournament) for k in range(0, len(played[0]), _CHUNK)]
-        result.append(np.concatenate(parts) if parts else np.zeros((0, 1), np.uint64))
-        lengths.append(tournament.rows * tournament.size)
-        step += rounds
-    return result, lengths
-
-
-def _winners(played: list[np.ndarray], entered: list[int], tournament: Tournament) -> np.ndarray:
-    """A bit for each that takes part in each maximum: whether it has won."""
-    n, rows, size = len(played[0]), tournament.rows, tournament.size
-    left = np.broadcast_to(np.arange(size), (n, rows, size))
-    for words, units in zip(played, entered, strict=True):
-        half = left.shape[2] // 2
-        first_won = unpack(words, units).reshape(n, rows, half)
-        won = np.where(first_won, left[:, :, :half], left[:, :, half : 2 * half])
-        left = np.concatenate([won, left[:, :, 2 * half :]], axis=2)
-    return pack((left == np.arange(size)).reshape(n, rows * size))
 
 
 def gathered(parts: list[Cells]) -> Cells:

@@ -19,8 +19,8 @@ from knowlimits.follow.evaluator import Evaluator, Traced
 from knowlimits.follow.operations import Affine, Joint, Maximum, Smooth
 from knowlimits.follow.parts import Parts, first
 from knowlimits.plane import cut
-from knowlimits.plane.cells import Tournament
 from knowlimits.plane.mesh import Mesh, pack, unpack
+from knowlimits.plane.tournaments import Tournament
 
 # Products that take all points as the rows of one factor; vmap would make many small products of them.
 _FOLDED = {"mm": 0, "addmm": 1}

@@ -9,12 +9,13 @@ from torch import Tensor
 from knowlimits._machine import are_small, one_thread
 from knowlimits.model.members import as_modules, each_member
 from knowlimits.model.stack import Stack
-from knowlimits.plane.cells import Cells, Tournament
+from knowlimits.plane.cells import Cells
 from knowlimits.plane.exact import Exact
 from knowlimits.plane.mesh import Mesh
 from knowlimits.plane.plane import Plane
 from knowlimits.plane.residues import same_maps
 from knowlimits.plane.rows import MeshEvaluator, NotingEvaluator, PatternEvaluator, RowEvaluator, Rows
+from knowlimits.plane.tournaments import Tournament
 
 # Numbers of a layer at all points that are worked on together.
 _NUMBERS = 2**20
