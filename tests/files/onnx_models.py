@@ -15,6 +15,10 @@ def draw(*shape):
     return RNG.randn(*shape)
 
 
+def ints(*values):
+    return np.array(values, dtype=np.int64)
+
+
 def model_of(nodes, shape, constants=None, opset=21, output=None, kind=TensorProto.DOUBLE, batch="n", check=True):
     """A model with one input `x` of shape ``(n, *shape)``; its output is that of the last node, unless others are given."""
     outputs = output or [helper.make_tensor_value_info(nodes[-1].output[0], kind, ["n", None])]
@@ -36,11 +40,23 @@ def node(kind, inputs, outputs, domain="", **attributes):
     return helper.make_node(kind, inputs.split(), outputs.split(), domain=domain, name=f"the {kind}", **attributes)
 
 
+# What a case may have as its first input in place of `x`, made of the sizes of x after the first.
+OF = {
+    "x": [],
+    "nothing": [],
+    "shape": [node("Shape", "x", "shape", start=1)],
+    "size": [node("Shape", "x", "shape", start=1), node("Squeeze", "shape", "size")],
+    "truth": [node("Shape", "x", "shape", start=1), node("Greater", "shape three", "truth")],
+}
+
+
 @dataclass
 class Case:
     """One operator: its inputs are `x` and constants; its first output becomes that of a classifier.
 
     Attributes:
+        of: its first input, one of `OF`.
+        added: whether its output has no row for each input: then the mean of it is added to `x`.
         far: whether far fields can be computed.
         judge: ``"onnx"`` or ``"onnxruntime"``, where the former is wrong.
     """
@@ -56,6 +72,8 @@ class Case:
     far: bool = True
     judge: str = "onnx"
     tolerance: float = 1e-12
+    of: str = "x"
+    added: bool = False
 
     def __str__(self):
         return "-".join([self.kind, str(self.opset), *self.attributes])
@@ -63,9 +81,21 @@ class Case:
     def model(self):
         values = {f"c{i}": value for i, value in enumerate(self.constants) if isinstance(value, np.ndarray)}
         names = [f"c{i}" if f"c{i}" in values else value or "" for i, value in enumerate(self.constants)]
-        inputs = ["x", *names] if self.first else [*names, "x"]
+        first = [] if self.of == "nothing" else [self.of]
+        inputs = [*first, *names] if self.first else [*names, *first]
         outputs = [f"y{i}" for i in range(self.outputs)]
-        nodes = [helper.make_node(self.kind, inputs, outputs, domain=self.domain, **self.attributes)]
+        nodes = [*OF[self.of], helper.make_node(self.kind, inputs, outputs, domain=self.domain, **self.attributes)]
+        if self.of == "truth":
+            values["three"] = ints(3)
+        if self.added:
+            cast = node("Cast", "y0", "number", to=TensorProto.DOUBLE)
+            nodes += [
+                cast,
+                node("ReduceMean", "number", "mean", keepdims=0),
+                node("Add", "x mean", "sum"),
+                node("Flatten", "sum", "out"),
+            ]
+            return model_of(nodes, self.shape, values, self.opset)
         # Each output counts, and none may be taken for the end of a classifier.
         nodes += [node("Flatten", f"y{i}", f"f{i}", axis=1) for i in range(self.outputs)]
         nodes += [node("Concat", " ".join(f"f{i}" for i in range(self.outputs)), "all", axis=1), node("Neg", "all", "out")]
@@ -75,20 +105,17 @@ class Case:
 
 
 def c(
-    kind, shape=(4,), *constants, opset=21, outputs=1, domain="", first=True, far=True, judge="onnx", tol=1e-12, **attributes
+    kind, shape=(4,), *constants, opset=21, outputs=1, domain="", first=True, far=True, judge="onnx", tol=1e-12, of="x", **rest
 ):
     values = [v if v is None or isinstance(v, str) else np.asarray(v) for v in constants]
-    return Case(kind, shape, values, opset, attributes, outputs, domain, first, far, judge, tol)
+    added = rest.pop("added", of != "x")
+    return Case(kind, shape, values, opset, rest, outputs, domain, first, far, judge, tol, of, added)
 
 
 V, W, IMAGE, SEQUENCE, VOLUME = draw(4), draw(4, 3), (3, 7, 6), (3, 9), (2, 5, 4, 5)
 KERNEL, BIAS = draw(4, 3, 3, 3), draw(4)
 CHANNELS = [draw(3), draw(3), draw(3), abs(draw(3)) + 0.1]
 SCALES = abs(draw(4)) + 0.1
-
-
-def ints(*values):
-    return np.array(values, dtype=np.int64)
 
 
 CASES = [
@@ -204,6 +231,8 @@ CASES = [
     c("ReduceSum", (2, 3), noop_with_empty_axes=1),
     c("ReduceMean", (2, 3), ints(-1), keepdims=0),
     c("ReduceLogSumExp", (2, 3), ints(1)),
+    c("ReduceL1", (2, 3), opset=13, axes=[1]),
+    c("ReduceL1", (2, 3), ints(-1), keepdims=0),
     c("MaxPool", SEQUENCE, kernel_shape=[3], strides=[2]),
     c("MaxPool", IMAGE, kernel_shape=[3, 2], pads=[1, 1, 1, 1], opset=8),
     c("MaxPool", IMAGE, kernel_shape=[2, 2], dilations=[2, 1], strides=[1, 2]),
@@ -246,6 +275,8 @@ CASES = [
     c("Gather", (4,), ints(2, 0, -1), axis=1),
     c("Gather", (4, 3), np.array(1), axis=1),
     c("Gather", (4, 3), ints(0, 2)[None], axis=-1),
+    c("DepthToSpace", (8, 2, 3), blocksize=2),
+    c("DepthToSpace", (18, 2, 3), blocksize=3, mode="CRD"),
     c("Expand", (1, 4), ints(3, 1)),
     c("Tile", (2, 3), ints(1, 2, 3)),
     c("Pad", (4,), opset=10, pads=[0, 1, 0, 2], value=0.5),
@@ -255,6 +286,26 @@ CASES = [
     c("Pad", IMAGE, ints(0, 0, 2, 1, 0, 1, 1, 3), mode="reflect"),
     c("Pad", IMAGE, ints(0, 0, 2, 1, 0, 0, 1, 3), mode="edge", opset=13),
     c("Pad", IMAGE, ints(0, 0, 2, 1, 0, 0, 1, 3), mode="wrap", judge="onnxruntime", tol=1e-6),
+    # Of shapes.
+    c("Shape", (3, 2), start=1, added=True),
+    c("Shape", (3, 2), start=-2, end=-1, added=True),
+    c("Shape", far=False, added=True),
+    c("Size", (3, 2), far=False, added=True),
+    c("Size", (3, 2), of="shape"),
+    *[c(k, (3, 2), ints(3, 3), of="shape") for k in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")],
+    c("Greater", (3, 2), ints(3), of="shape", first=False),
+    *[c(k, (4, 3, 4), np.array([True, True, False]), of="truth") for k in ("And", "Or")],
+    c("Not", (4, 3, 4), of="truth"),
+    c("Where", (4, 3, 4), ints(5, 6, 7), ints(10), of="truth"),
+    c("Constant", of="nothing", value=numpy_helper.from_array(draw(3))),
+    c("Constant", of="nothing", value_floats=[0.5, 1.5]),
+    c("Constant", of="nothing", value_float=0.5),
+    c("Constant", of="nothing", value_ints=[3, 5]),
+    c("Constant", of="nothing", value_int=3),
+    c("ConstantOfShape", (3, 2), of="shape"),
+    c("ConstantOfShape", (3, 2), of="shape", value=numpy_helper.from_array(np.array([2.5]))),
+    c("Range", (4,), np.array(2), np.array(19), of="size", first=False),
+    c("Range", (4,), np.array(-9), np.array(-2), of="size"),
     # Classical machine learning.
     c("Scaler", (4,), domain=ML, offset=list(V), scale=list(SCALES), judge="onnxruntime", tol=1e-6),
     c("Scaler", (4,), domain=ML, offset=[0.5], scale=[2.0], judge="onnxruntime", tol=1e-6),

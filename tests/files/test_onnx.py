@@ -26,8 +26,9 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from torch import nn
 
 import knowlimits as kl
-from knowlimits.files.onnx import shapes
+from knowlimits.files.onnx import ml
 from knowlimits.files.onnx.read import read_onnx
+from knowlimits.files.onnx.table import SUBJECTS, TABLE
 from knowlimits.testing import check_ray
 from tests.files.onnx_models import (
     CASES,
@@ -51,6 +52,11 @@ def by_onnxruntime(model, x, dtype=np.float32):
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     return session.run(None, {session.get_inputs()[0].name: x.astype(dtype)})
+
+
+def test_every_operator_has_a_case_and_one_file():
+    assert {(case.domain, case.kind) for case in CASES} == set(TABLE)
+    assert sum(len(subject.TABLE) for subject in (*SUBJECTS, ml)) == len(TABLE)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -280,6 +286,21 @@ def test_a_bias_after_a_product_becomes_that_of_its_layer():
     first, last = (m for m in read_onnx(perceptron().SerializeToString()).modules() if isinstance(m, nn.Linear))
     assert first.bias is not None
     assert (first.in_features, first.out_features, last.in_features, last.out_features) == (4, 5, 5, 3)
+
+
+def test_a_product_that_others_see_keeps_its_bias_apart():
+    nodes = [node("MatMul", "x w", "p"), node("Add", "p b", "s"), node("Concat", "p s", "y", axis=1)]
+    model = model_of(nodes, (4,), {"w": draw(4, 2), "b": draw(2)})
+    module, x = read_onnx(model.SerializeToString()), draw(FIVE, 4)
+    assert [m.bias for m in module.modules() if isinstance(m, nn.Linear)] == [None]
+    np.testing.assert_allclose(module(torch.from_numpy(x)), ReferenceEvaluator(model).run(None, {"x": x})[0], atol=1e-12)
+
+
+def test_a_long_chain_of_products_with_numbers():
+    """It may be the factor of an activation that is spelled out, which is looked for at each product."""
+    nodes = [node("Mul", f"h{i} one" if i else "x one", f"h{i + 1}") for i in range(3000)]
+    model = model_of([*nodes, node("Neg", "h3000", "y")], (4,), {"one": np.array(1.0)})
+    assert read_onnx(model.SerializeToString())(torch.ones(2, 4)).tolist() == [[-1.0] * 4] * 2
 
 
 @pytest.mark.parametrize(("ending", "classes"), [("Softmax", 3), ("LogSoftmax", 3), (None, 3), ("Sigmoid", 1), ("Concat", 1)])
@@ -645,7 +666,7 @@ def same(actual, expected):
 def test_broken_files_are_refused_or_read_as_onnx_reads_them(data):
     content = data.draw(st.sampled_from([byte_mutation, *[field_mutation] * 4]))(data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shapes, "LARGEST", 10**5)
+        patch.setattr("knowlimits.files.onnx.sizes.LARGEST", 10**5)
         try:
             module = read_onnx(content)
             model = onnx.load_model_from_string(content)

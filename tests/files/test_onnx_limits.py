@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 import knowlimits as kl
 from knowlimits.files import budget
-from knowlimits.files.onnx import functions, shapes
+from knowlimits.files.onnx import arithmetic, places
 from knowlimits.files.onnx.read import read_onnx
 from tests.files.onnx_models import ints, model_of, node, perceptron
 
@@ -54,10 +54,10 @@ def test_quotients_of_whole_numbers(numbers, divisor):
     first, second = torch.tensor(numbers), torch.tensor(divisor)
     if divisor == 0:
         with pytest.raises(RuntimeError, match="ZeroDivisionError"):
-            functions.divide(first, second)
+            arithmetic.divide(first, second)
         return
-    assert functions.divide(first, second).tolist() == [quotient(a, divisor) for a in numbers]
-    assert functions.divide(second, first[first != 0]).tolist() == [quotient(divisor, a) for a in numbers if a]
+    assert arithmetic.divide(first, second).tolist() == [quotient(a, divisor) for a in numbers]
+    assert arithmetic.divide(second, first[first != 0]).tolist() == [quotient(divisor, a) for a in numbers if a]
 
 
 def test_the_lowest_integer_by_minus_one_in_a_file():
@@ -195,7 +195,7 @@ for act, most in {acts}:
         ("lambda: read_onnx(live(40, 5 * 10**6))", 300),
         ("lambda: read_onnx(weights(40, 2000))", 300),
         # 76 MiB each for the numbers, their places and the result; a list of places has another 400.
-        ("lambda: shapes.slice_axes(torch.zeros(10**7, dtype=torch.float64), [-1], [-(2**62)], None, [-1])", -350),
+        ("lambda: places.slice_axes(torch.zeros(10**7, dtype=torch.float64), [-1], [-(2**62)], None, [-1])", -350),
     ],
     ids=["live", "weights", "slice"],
 )
@@ -216,12 +216,12 @@ def test_slices(start, end, step):
     big = 2**62
     start = start if start is not None else big
     end = end if end is not None else -big
-    np.testing.assert_array_equal(shapes.slice_axes(x, [start], [end], None, [step]), expected)
+    np.testing.assert_array_equal(places.slice_axes(x, [start], [end], None, [step]), expected)
 
 
 def test_an_axis_cannot_be_sliced_twice():
     with pytest.raises(ValueError, match=r"axes must be different.*Got \[1, -1\]"):
-        shapes.slice_axes(torch.zeros(2, 3), [0, 0], [1, 1], [1, -1], None)
+        places.slice_axes(torch.zeros(2, 3), [0, 0], [1, 1], [1, -1], None)
 
 
 # --- what is harmless for a few inputs ---------------------------------------------------------------------------------

@@ -1,45 +1,20 @@
-"""From the nodes of an ONNX graph to a `torch.fx.GraphModule`: values, constants, and what one operator sees of them."""
+"""The `torch.fx` graph that is made of a file, and what one operator sees of file and graph while it is converted."""
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
 from knowlimits.files.budget import Meter
-from knowlimits.files.onnx import shapes
+from knowlimits.files.onnx.graph import Node
+from knowlimits.files.onnx.sizes import ints
 from knowlimits.follow import UnsupportedOperation
 
 # A constant, something that is computed when the module runs, or an optional input that was left out.
 Value = Tensor | fx.Node | None
-
-_FLOATS = {"FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16"}
-_INTS = {"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
-# Operators that leave integers as they are; the others, but for casts, would have to compute as integers do.
-_MOVES = {"Concat", "Identity", "ArrayFeatureExtractor", "Gather", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice"}
-_CASTS = {"Cast", "CastLike", "Scaler", "FeatureVectorizer", "Shape", "Size"}
-
-
-def kind_of(element: int) -> str | None:
-    """``"float"``, ``"int"`` or ``"bool"`` for a data type of ONNX, None for others."""
-    import onnx
-
-    names = {value: key for key, value in onnx.TensorProto.DataType.items()}
-    name = names.get(element)
-    return "float" if name in _FLOATS else "int" if name in _INTS else "bool" if name == "BOOL" else None
-
-
-def as_constant(tensor: Any) -> Tensor:
-    """A tensor of the file; floats in float64, integers in int64."""
-    from onnx import numpy_helper
-
-    kind = kind_of(tensor.data_type)
-    if kind is None:
-        raise ValueError(f"tensor {tensor.name!r} must hold numbers. Got data type {tensor.data_type} instead")
-    array = numpy_helper.to_array(tensor)
-    return torch.from_numpy(np.array(array, dtype={"float": np.float64, "int": np.int64, "bool": np.bool_}[kind], order="C"))
 
 
 class Building:
@@ -63,15 +38,14 @@ class Building:
         self.whole: set[fx.Node] = set()
         self.constants: dict[fx.Node, Tensor] = {}
 
-    def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """A function of values: computed at once if they are constants, else when the module runs."""
+    def call(self, function: Callable[..., Any], *args: Any, of_shape: bool = False) -> Any:
+        """A function of values, or of their shapes alone: computed at once if they are constants, else when the module runs."""
         nodes = [a for a in args if isinstance(a, fx.Node)]
         if not nodes:
             with self.meter:
                 return function(*args)
-        arguments = tuple(self.node_of(a) if isinstance(a, Tensor) else a for a in args)
-        node = self.graph.call_function(function, arguments)
-        if function not in (shapes.shape_of, shapes.size_of) and any(n in self.data for n in nodes):
+        node = self.graph.call_function(function, tuple(self._node_of(a) if isinstance(a, Tensor) else a for a in args))
+        if not of_shape and not self.data.isdisjoint(nodes):
             self.data.add(node)
         return node
 
@@ -89,12 +63,11 @@ class Building:
         """The module that a node calls."""
         return self.root.get_submodule(str(node.target)) if isinstance(node, fx.Node) and node.op == "call_module" else None
 
-    def node_of(self, constant: Tensor) -> fx.Node:
+    def _node_of(self, constant: Tensor) -> fx.Node:
         """A constant as a buffer."""
-        check_finite(constant)
-        name = f"constant{len(self.constants)}"
         # A copy: folded constants may be views of one number.
-        copy = constant.clone(memory_format=torch.contiguous_format)
+        copy = _own(constant)
+        name = f"constant{len(self.constants)}"
         self.meter.hold(name, copy)
         self.root.register_buffer(name, copy)
         node = self.graph.get_attr(name)
@@ -107,120 +80,112 @@ class Building:
         return float(value) if isinstance(value, Tensor) and value.numel() == 1 and value.ndim < 2 else None
 
 
-def check_finite(tensor: Tensor) -> None:
-    """Refuse weights that are not finite."""
+def parameter(tensor: Tensor) -> nn.Parameter:
+    """A constant as what a layer learned."""
+    return nn.Parameter(_own(tensor), requires_grad=False)
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A copy, if all its numbers are finite."""
     if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
         raise ValueError("it has weights that are NaN or infinite")
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 class Operation:
     """One node of the file, as the function that converts it sees it.
 
     Attributes:
+        node: what the file says, attributes among it.
         inputs: values of its inputs.
-        outputs: how many outputs it has.
-        version: of the operator set.
-        users: number of nodes that use a value of the file, by its inputs.
+        call: `Building.call`.
     """
 
-    def __init__(self, building: Building, node: Any, inputs: Sequence[Value], version: int, users: Sequence[int] = ()) -> None:
+    def __init__(self, building: Building, node: Node, inputs: Sequence[Value]) -> None:
         self.building = building
         self.node = node
         self.inputs = list(inputs)
-        self.users = list(users)
-        self.outputs = len(node.output)
-        self.version = version
-        self.attributes = {a.name: a for a in node.attribute}
         self.call = building.call
 
-    def input(self, index: int) -> Any:
-        """An input that must be there."""
-        value = self.optional(index)
-        if value is None:
-            raise ValueError(f"input {index} is missing")
-        return value
-
-    def optional(self, index: int) -> Value:
-        """An input that may be left out."""
-        return self.inputs[index] if index < len(self.inputs) else None
+    def take(self, needed: int, optional: int = 0) -> list[Any]:
+        """The first inputs: so many that must be there, and so many that may be left out, None for those."""
+        values = [*self.inputs, *[None] * (needed + optional)][: needed + optional]
+        for place, value in enumerate(values[:needed]):
+            if value is None:
+                raise ValueError(f"input {place} is missing")
+        return values
 
     def constant(self, index: int, what: str) -> Tensor | None:
         """An input that must not be computed when the module runs."""
-        value = self.optional(index)
+        value = self.take(0, index + 1)[index]
         if isinstance(value, fx.Node):
             raise UnsupportedOperation(f"{what} must be a constant. Got one that is computed instead")
         return value
 
-    def sizes(self, index: int) -> Any:
-        """An input that says sizes or places: a list of integers, or a node that hangs on the input's shape alone."""
-        value = self.of_shapes(index) if self.optional(index) is not None else None
-        return shapes.ints(value) if isinstance(value, Tensor) else value
+    def sizes(self, index: int, older: str = "") -> Any:
+        """An input that says sizes or places: a list of integers, or a node that hangs on the input's shape alone.
 
-    def of_shapes(self, index: int) -> Any:
-        """An input that hangs on the shape of the model's input at most."""
-        value = self.input(index)
+        Args:
+            index: of the input.
+            older: attribute that older operator sets have in its place.
+        """
+        if older and (listed := self.node.integers(older)) is not None:
+            return listed
+        value = self.places(index)
+        return ints(value) if isinstance(value, Tensor) else value
+
+    def places(self, index: int) -> Any:
+        """The same as a tensor, whose axes count, and which may have many."""
+        value = self.take(0, index + 1)[index]
         if isinstance(value, fx.Node) and value in self.building.data:
             raise UnsupportedOperation(f"input {index} says sizes or places. Got numbers that hang on the model's input")
         return value
 
-    def attribute(self, name: str) -> Any:
-        """An attribute as it stands in the file, or None."""
-        from onnx import helper
 
-        if name not in self.attributes:
-            return None
-        if self.attributes[name].ref_attr_name:
-            raise ValueError(f"attribute {name} refers to that of a function")
-        return helper.get_attribute_value(self.attributes[name])
+@dataclass(frozen=True)
+class Operator:
+    """An entry of the table.
 
-    def number(self, name: str, default: float) -> float:
-        """A float attribute."""
-        value = self.attribute(name)
-        # ONNX has its defaults in float32, too.
-        value = float(np.float32(default)) if value is None else float(value)
-        if not np.isfinite(value):
-            raise ValueError(f"attribute {name} must be finite. Got {value} instead")
-        return value
+    Attributes:
+        convert: from an `Operation` to the value of its output, or values of its outputs; None for one without a counterpart.
+        takes_integers: whether its input may be integers that hang on that of the model, which are float64 here; the others
+            would have to compute as integers do.
+        moves: whether its output has the numbers of its input, which stay integers then.
+    """
 
-    def integer(self, name: str, default: int) -> int:
-        """An integer attribute."""
-        value = self.attribute(name)
-        return default if value is None else int(value)
+    convert: Callable[[Operation], Any]
+    takes_integers: bool = False
+    moves: bool = False
 
-    def text(self, name: str, default: str) -> str:
-        """A string attribute."""
-        value = self.attribute(name)
-        return default if value is None else value.decode() if isinstance(value, bytes) else str(value)
+    def __call__(self, operation: Operation) -> list[Any]:
+        """The values of a node's outputs.
 
-    def integers(self, name: str) -> list[int] | None:
-        """An attribute that is a list of integers, or None."""
-        value = self.attribute(name)
-        return None if value is None else [int(v) for v in value]
-
-    def numbers(self, name: str) -> Tensor | None:
-        """An attribute that is a list of floats, or None."""
-        value = self.attribute(name)
-        return None if value is None else torch.tensor([float(v) for v in value], dtype=torch.float64)
+        Raises:
+            UnsupportedOperation: if it would compute with integers.
+        """
+        building = operation.building
+        integers = not building.integers.isdisjoint(v for v in operation.inputs if isinstance(v, fx.Node))
+        if integers and not self.takes_integers:
+            raise UnsupportedOperation(
+                "it computes with integers that hang on the model's input: cast the input to floats first"
+            )
+        result = self.convert(operation)
+        results = list(result) if isinstance(result, tuple | list) else [result]
+        if integers and self.moves:
+            building.integers.update(r for r in results if isinstance(r, fx.Node))
+        return results
 
 
-def convert(operator: Callable[[Operation], Any], operation: Operation) -> list[Any]:
-    """The values of a node's outputs, None for those that have no counterpart."""
-    kind, building = operation.node.op_type, operation.building
-    integers = any(isinstance(v, fx.Node) and v in building.integers for v in operation.inputs)
-    if integers and kind not in _MOVES | _CASTS:
-        raise UnsupportedOperation("it computes with integers that hang on the model's input: cast the input to floats first")
-    result = operator(operation)
-    results = list(result) if isinstance(result, tuple | list) else [result]
-    if integers and kind in _MOVES:
-        building.integers.update(r for r in results if isinstance(r, fx.Node))
-    return results
+def moving(convert: Callable[[Operation], Any]) -> Operator:
+    """An operator that moves numbers and leaves them as they are."""
+    return Operator(convert, takes_integers=True, moves=True)
 
 
-def finish(building: Building, output: fx.Node) -> fx.GraphModule:
-    """The module whose result is a node."""
-    building.graph.output(output)
-    for node in reversed(building.graph.nodes):
-        if not node.users and node.op not in ("placeholder", "output"):
-            building.graph.erase_node(node)
-    # It takes over what the nodes that are left refer to.
-    return fx.GraphModule(building.root, building.graph)
+def plain(function: Callable[..., Any]) -> Operator:
+    """An operator whose inputs are the arguments of a function."""
+    return Operator(lambda o: o.call(function, *o.take(len(o.inputs))))
+
+
+def scaled(function: Callable[..., Any], **defaults: float) -> Operator:
+    """A function of one input and of attributes that are numbers, whose defaults are given."""
+    return Operator(lambda o: o.call(function, *o.take(1), *(o.node.get(name, default) for name, default in defaults.items())))

@@ -1,46 +1,35 @@
 """Where the logits of a classifier are in its ONNX graph, and the labels of its classes."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from knowlimits.files.onnx import functions
-from knowlimits.files.onnx.building import Operation, as_constant, kind_of
-from knowlimits.files.onnx.layers import linear_classifier
-from knowlimits.files.onnx.operators import ML
+from knowlimits.files.onnx.activations import softmax_axis
+from knowlimits.files.onnx.building import Operation
+from knowlimits.files.onnx.graph import ML, Graph, Node, as_constant, kind_of
+from knowlimits.files.onnx.ml import linear_classifier
 
 _PASSED = {("", "Identity"), ("", "Flatten"), ("", "Reshape"), (ML, "ZipMap"), (ML, "Normalizer")}
 
 
-@dataclass
-class Graph:
-    """A graph of the file with its parts by name.
+def class_logits(x: Tensor, axis: int, flat: bool) -> Tensor:
+    """The input of a final softmax, if it has one axis of classes for each input and nothing else."""
+    axis = axis % x.ndim if -x.ndim <= axis < x.ndim else axis
+    classes = math.prod(x.shape[axis:]) if flat else x.shape[axis]
+    if axis == 0 or x.shape[0] * classes != x.numel():
+        raise ValueError(f"the last Softmax of the model is not over one axis of classes. Got shape {list(x.shape)} instead.")
+    return x
 
-    Attributes:
-        nodes: in an order in which they can run.
-        producers: the node that makes a value.
-        tensors: constants by name: initializers and values of Constant nodes.
-        outputs: the graph's outputs.
-        versions: of the operator sets, by domain.
-    """
 
-    nodes: list[Any]
-    producers: dict[str, Any]
-    tensors: dict[str, Any]
-    outputs: list[Any]
-    versions: dict[str, int]
-
-    @staticmethod
-    def of(graph: Any, versions: dict[str, int]) -> "Graph":
-        """The parts of a graph."""
-        tensors = {t.name: t for t in graph.initializer}
-        for node in graph.node:
-            if key_of(node) == ("", "Constant") and node.output:
-                tensors.update((node.output[0], a.t) for a in node.attribute if a.name == "value")
-        producers = {name: node for node in graph.node for name in node.output if name}
-        return Graph(list(graph.node), producers, tensors, list(graph.output), versions)
+def one_logit(x: Tensor) -> Tensor:
+    """The input of a final sigmoid, if it has one number for each input."""
+    if x.ndim == 0 or x.numel() != x.shape[0]:
+        raise ValueError(f"the model ends in Sigmoids of shape {list(x.shape)}: it must have one, or Softmax over classes")
+    return x.reshape(-1, 1)
 
 
 @dataclass
@@ -56,11 +45,6 @@ class Ending:
     output: str
     replaced: dict[str, tuple[str, Callable[[Operation], Any]]] = field(default_factory=dict)
     classes: np.ndarray | None = None
-
-
-def key_of(node: Any) -> tuple[str, str]:
-    """Domain and operator; the domain of ONNX itself has two names."""
-    return ("" if node.domain == "ai.onnx" else node.domain), node.op_type
 
 
 def find_logits(graph: Graph) -> Ending:
@@ -91,36 +75,34 @@ def _ending(graph: Graph, output: str) -> Ending:
     # What is named so, or is made into a map of labels, is no logit even where nothing is found to be undone.
     probabilities, normalized, name = "prob" in output.lower(), False, output
     while (node := graph.producers.get(name)) is not None:
-        key, operation = key_of(node), _Named(node)
-        if key == (ML, "LinearClassifier") and list(node.output).index(name) == 1:
-            ending.replaced[name] = (node.input[0], linear_classifier)
-            ending.classes = _labels_of(operation.get("classlabels_ints"), operation.get("classlabels_strings"))
+        key = node.key
+        if key == (ML, "LinearClassifier") and node.outputs.index(name) == 1:
+            ending.replaced[name] = (node.inputs[0], linear_classifier)
+            ending.classes = _labels_of(node.value("classlabels_ints"), node.value("classlabels_strings"))
             return ending
         if key in (("", "Softmax"), ("", "LogSoftmax")):
             if normalized and key[1] == "LogSoftmax":
                 break
-            flat = graph.versions.get("", 0) < 13
-            axis = operation.get("axis", 1 if flat else -1)
-            ending.replaced[name] = (node.input[0], _stripped_softmax(axis, flat))
+            ending.replaced[name] = (node.inputs[0], _stripped_softmax)
             return ending
         if key == ("", "Sigmoid") and not normalized:
-            return _binary(ending, node.input[0])
+            return _binary(ending, node.inputs[0])
         if key == ("", "Concat") and (logit := _binary_logit(graph, node)) is not None:
             return _binary(ending, logit)
-        if not (key in _PASSED or (key == ("", "Cast") and kind_of(operation.get("to", 0)) == "float")):
+        if not (key in _PASSED or (key == ("", "Cast") and kind_of(node.get("to", 0)) == "float")):
             break
         if key == (ML, "ZipMap"):
             probabilities = True
-            ending.classes = _labels_of(operation.get("classlabels_int64s"), operation.get("classlabels_strings"))
+            ending.classes = _labels_of(node.value("classlabels_int64s"), node.value("classlabels_strings"))
             # A sequence of maps has no counterpart here.
-            ending.output = node.input[0]
+            ending.output = node.inputs[0]
         if key == (ML, "Normalizer"):
-            if operation.get("norm", b"MAX") != b"L1":
+            if node.get("norm", "MAX") != "L1":
                 break
             # Probabilities that add up to one stay as they are, and nothing else does.
             probabilities = normalized = True
-            ending.replaced[name] = (node.input[0], lambda o: o.input(0))
-        name = node.input[0]
+            ending.replaced[name] = (node.inputs[0], lambda o: o.take(1)[0])
+        name = node.inputs[0]
     if probabilities:
         raise ValueError(
             f"output {output!r} are probabilities that cannot be traced back to logits, as neither Softmax nor one Sigmoid is "
@@ -129,8 +111,8 @@ def _ending(graph: Graph, output: str) -> Ending:
     return ending
 
 
-def _stripped_softmax(axis: int, flat: bool) -> Callable[[Operation], Any]:
-    return lambda o: o.call(functions.class_logits, o.input(0), axis, flat)
+def _stripped_softmax(o: Operation) -> Any:
+    return o.call(class_logits, *o.take(1), *softmax_axis(o.node))
 
 
 def _binary(ending: Ending, logit: str) -> Ending:
@@ -138,39 +120,26 @@ def _binary(ending: Ending, logit: str) -> Ending:
     replaced = "one logit"
     while replaced in (ending.output, logit):
         replaced += "'"
-    return Ending(replaced, {replaced: (logit, lambda o: o.call(functions.one_logit, o.input(0)))}, ending.classes)
+    return Ending(replaced, {replaced: (logit, lambda o: o.call(one_logit, *o.take(1)))}, ending.classes)
 
 
-class _Named:
-    """The attributes of a node by name."""
-
-    def __init__(self, node: Any) -> None:
-        self._attributes = {a.name: a for a in node.attribute}
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The value of an attribute."""
-        from onnx import helper
-
-        return helper.get_attribute_value(self._attributes[name]) if name in self._attributes else default
-
-
-def _binary_logit(graph: Graph, concat: Any) -> str | None:
+def _binary_logit(graph: Graph, concat: Node) -> str | None:
     """z, if a node puts 1 - p and p side by side for p = sigmoid(z)."""
-    if len(concat.input) != 2 or _Named(concat).get("axis") not in (1, -1):
+    if len(concat.inputs) != 2 or concat.get("axis", 0) not in (1, -1):
         return None
-    other, p = concat.input
+    other, p = concat.inputs
     subtract = graph.producers.get(other)
-    if subtract is None or key_of(subtract) != ("", "Sub") or subtract.input[1] != p or subtract.input[0] not in graph.tensors:
+    if subtract is None or subtract.key != ("", "Sub") or subtract.inputs[1] != p or subtract.inputs[0] not in graph.tensors:
         return None
-    one = as_constant(graph.tensors[subtract.input[0]])
+    one = as_constant(graph.tensors[subtract.inputs[0]])
     if one.numel() != 1 or one.item() != 1:
         return None
     while (node := graph.producers.get(p)) is not None:
-        if key_of(node) == ("", "Sigmoid"):
-            return node.input[0]
-        if key_of(node) not in {("", "Identity"), ("", "Reshape"), ("", "Flatten"), ("", "Cast")}:
+        if node.key == ("", "Sigmoid"):
+            return node.inputs[0]
+        if node.key not in {("", "Identity"), ("", "Reshape"), ("", "Flatten"), ("", "Cast")}:
             return None
-        p = node.input[0]
+        p = node.inputs[0]
     return None
 
 
@@ -178,13 +147,13 @@ def _labels(graph: Graph) -> np.ndarray | None:
     """The constant that another output picks labels from."""
     for output in graph.outputs:
         name = output.name
-        while (node := graph.producers.get(name)) is not None and node.input:
-            if key_of(node) == (ML, "ArrayFeatureExtractor"):
-                tensor = graph.tensors.get(node.input[0])
+        while (node := graph.producers.get(name)) is not None and node.inputs:
+            if node.key == (ML, "ArrayFeatureExtractor"):
+                tensor = graph.tensors.get(node.inputs[0])
                 return None if tensor is None else _array(tensor)
-            if key_of(node) not in {("", "Identity"), ("", "Cast"), ("", "Reshape"), ("", "Flatten"), ("", "Squeeze")}:
+            if node.key not in {("", "Identity"), ("", "Cast"), ("", "Reshape"), ("", "Flatten"), ("", "Squeeze")}:
                 break
-            name = node.input[0]
+            name = node.inputs[0]
     return None
 
 

@@ -1,0 +1,106 @@
+"""From the nodes of a file to a `torch.fx.GraphModule`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import fx
+
+from knowlimits.files.onnx.building import Building, Operation, Value
+from knowlimits.files.onnx.graph import Graph, Key, Node, as_constant
+from knowlimits.files.onnx.logits import Ending
+from knowlimits.files.onnx.spelled_out import fuse
+from knowlimits.files.onnx.table import TABLE
+from knowlimits.follow import UnsupportedOperation
+
+# What torch, numpy and Python raise for shapes, types and numbers that do not fit.
+_MISFITS = (RuntimeError, IndexError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError)
+
+
+@contextmanager
+def errors_name(name: object, what: str = "") -> Iterator[None]:
+    """Errors name the file or the node, and are a ValueError or UnsupportedOperation."""
+    try:
+        yield
+    except UnsupportedOperation as error:
+        raise UnsupportedOperation(f"{name}: {what}{error}") from None
+    except _MISFITS as error:
+        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{name}: {what}{text.rstrip('.')}.") from error
+
+
+def convert(
+    graph: Graph, ending: Ending, building: Building, values: dict[str, Value], functions_of_file: set[Key]
+) -> fx.GraphModule:
+    """The module that computes the logits; whatever else the file computes is left alone.
+
+    Args:
+        graph: what the file says.
+        ending: which of its values are the logits.
+        building: where the module grows.
+        values: of the model's inputs, by name; all others are added.
+        functions_of_file: operators that the file defines itself.
+
+    Raises:
+        UnsupportedOperation, ValueError: if an operator cannot be converted, or makes no logits.
+    """
+    needed = _needed(graph, ending)
+
+    def value(name: str) -> Value:
+        if name and name not in values:
+            if name not in graph.tensors:
+                raise ValueError(f"value {name!r} is used before anything computes it, or has no counterpart in torch")
+            values[name] = as_constant(graph.tensors[name])
+        return values[name] if name else None
+
+    def replace(name: str, node: Node) -> None:
+        source, operator = ending.replaced[name]
+        with errors_name(node):
+            values[name] = operator(Operation(building, node, [value(source)]))
+
+    for node in graph.nodes:
+        made = [name for name in node.outputs if name in needed]
+        for name in made:
+            if name in ending.replaced:
+                replace(name, node)
+        if all(name in values for name in made):
+            continue
+        with errors_name(node):
+            if node.key not in TABLE or node.key in functions_of_file:
+                raise UnsupportedOperation(
+                    "it cannot be converted: replace it in the model, or give the model as a torch.nn.Module instead of a file"
+                )
+            results = TABLE[node.key](Operation(building, node, [value(name) for name in node.inputs]))
+            values.update((n, r) for n, r in zip(node.outputs, results, strict=False) if n and r is not None)
+    if ending.output in ending.replaced and ending.output not in values:
+        # A logit that no node of the file has under this name.
+        replace(ending.output, graph.nodes[-1])
+    return _finished(building, value(ending.output))
+
+
+def _needed(graph: Graph, ending: Ending) -> set[str]:
+    """Names of the values that the logits hang on."""
+    needed: set[str] = set()
+    names = [ending.output]
+    while names:
+        name = names.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        if name in ending.replaced:
+            names.append(ending.replaced[name][0])
+        elif name in graph.producers:
+            names += graph.producers[name].inputs
+    return needed
+
+
+def _finished(building: Building, output: Value) -> fx.GraphModule:
+    """The module whose result is a node."""
+    if not isinstance(output, fx.Node) or output not in building.data:
+        raise ValueError("its output does not hang on its input")
+    building.graph.output(output)
+    fuse(building)
+    for node in reversed(building.graph.nodes):
+        if not node.users and node.op not in ("placeholder", "output"):
+            building.graph.erase_node(node)
+    # It takes over what the nodes that are left refer to.
+    return fx.GraphModule(building.root, building.graph)

@@ -1,0 +1,66 @@
+"""Sums, means and extremes along axes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from knowlimits.files.onnx.building import Operation, Operator
+from knowlimits.files.onnx.sizes import Sizes, ints
+
+
+def _axes(x: Tensor, axes: Sizes | None) -> list[int]:
+    return list(range(x.ndim)) if axes is None else ints(axes)
+
+
+def reduce_sum(x: Tensor, axes: Sizes | None, keep: bool) -> Tensor:
+    """Sum along axes; all without any."""
+    return torch.sum(x, _axes(x, axes), keep)
+
+
+def reduce_l1(x: Tensor, axes: Sizes | None, keep: bool) -> Tensor:
+    """Sum of sizes along axes."""
+    return torch.sum(torch.abs(x), _axes(x, axes), keep)
+
+
+def reduce_mean(x: Tensor, axes: Sizes | None, keep: bool) -> Tensor:
+    """Mean along axes."""
+    return torch.mean(x, _axes(x, axes), keep)
+
+
+def reduce_max(x: Tensor, axes: Sizes | None, keep: bool) -> Tensor:
+    """Largest along axes."""
+    return torch.amax(x, _axes(x, axes), keep)
+
+
+def reduce_min(x: Tensor, axes: Sizes | None, keep: bool) -> Tensor:
+    """Smallest along axes."""
+    return torch.amin(x, _axes(x, axes), keep)
+
+
+def reduce_logsumexp(x: Tensor, axes: Sizes | None, keep: bool) -> Tensor:
+    """Logarithm of the sum of exponentials along axes."""
+    return torch.logsumexp(x, _axes(x, axes), keep)
+
+
+def _reduce(function: Callable[..., Any]) -> Operator:
+    def convert(o: Operation) -> Any:
+        (x,), axes = o.take(1), o.sizes(1, "axes")
+        if isinstance(axes, list) and not axes:
+            axes = None
+        if axes is None and o.node.get("noop_with_empty_axes", 0):
+            return x
+        return o.call(function, x, axes, bool(o.node.get("keepdims", 1)))
+
+    return Operator(convert)
+
+
+TABLE = {
+    "ReduceSum": _reduce(reduce_sum),
+    "ReduceL1": _reduce(reduce_l1),
+    "ReduceMean": _reduce(reduce_mean),
+    "ReduceMax": _reduce(reduce_max),
+    "ReduceMin": _reduce(reduce_min),
+    "ReduceLogSumExp": _reduce(reduce_logsumexp),
+}

@@ -1,0 +1,15 @@
+"""The table of ONNX operators, put together from those of the files beside it, one for each subject.
+
+To add an operator, write what it does in the file of its subject, enter it in the table there, and give
+`tests/files/onnx_models.py` a case, or the tests fail.
+"""
+
+from knowlimits.files.onnx import activations, arithmetic, linear, ml, norms, places, reductions, shapes, windows
+from knowlimits.files.onnx.building import Operator
+from knowlimits.files.onnx.graph import ML, Key
+
+SUBJECTS = (arithmetic, activations, linear, norms, windows, reductions, shapes, places)
+
+# By domain and name.
+TABLE: dict[Key, Operator] = {("", name): operator for subject in SUBJECTS for name, operator in subject.TABLE.items()}
+TABLE |= {(ML, name): operator for name, operator in ml.TABLE.items()}
