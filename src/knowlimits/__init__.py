@@ -37,11 +37,11 @@ _HOMES = {
     "far_field": "knowlimits.limits",
     "fit_together": "knowlimits.train.classifiers",
     "horizon": "knowlimits.limits",
-    "load": "knowlimits.files.io",
+    "load": "knowlimits.files.load",
     "metrics": "knowlimits.metrics",
     "partition": "knowlimits.plane",
     "plots": "knowlimits.plots",
-    "save": "knowlimits.files.io",
+    "save": "knowlimits.files.saved",
     "scores": "knowlimits.scores",
     "search": "knowlimits.train.search",
 }
@@ -51,7 +51,8 @@ __all__ = list(_HOMES)
 if TYPE_CHECKING:
     from knowlimits import detectors, metrics, plots, scores
     from knowlimits.auditing import Audit, assert_far_field, audit
-    from knowlimits.files.io import load, save
+    from knowlimits.files.load import load
+    from knowlimits.files.saved import save
     from knowlimits.follow import UnsupportedOperation
     from knowlimits.limits.far_field import FarField, Horizon, far_field, horizon
     from knowlimits.model.dropout import dropout_members

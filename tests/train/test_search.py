@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 
 import knowlimits as kl
 from knowlimits import plots
-from knowlimits.files.io import read_table
+from knowlimits.files.tables import read_table
 from knowlimits.studies.search import read_hyperparameters, spaces
 from knowlimits.train.search import Space, StudyInUse
 from knowlimits.train.search.storage import open_study

@@ -317,7 +317,7 @@ def audit(
     import numpy as np
 
     from knowlimits.auditing import audit as run
-    from knowlimits.files.io import read_numbers, read_table
+    from knowlimits.files.tables import read_numbers, read_table
 
     def read(path: Path) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
         if target is not None:
@@ -355,7 +355,7 @@ def audit(
 
 def _load(path: Path) -> Any:
     """The model in a file."""
-    from knowlimits.files.io import load
+    from knowlimits.files.load import load
 
     with option("MODEL"):
         return load(path)

@@ -20,6 +20,7 @@ from safetensors.torch import save as to_bytes
 
 from knowlimits.model.stack import Stack
 from knowlimits.ood.remedies.guard import Guard
+from knowlimits.outputs import check_output, write_atomically
 from knowlimits.train import classifiers
 from knowlimits.train.classifiers.checks import check_device
 
@@ -36,13 +37,20 @@ _FIELDS = ("version", "class", "parameters", "classes", "classes_dtype", "featur
 _DTYPES = re.compile(r"object|\|b1|\|[iu]1|[<>][iu][248]|[<>]f[248]|[<>]U[1-9]\d{0,2}")
 
 
-def pack(model: classifiers.StackClassifier | Guard) -> bytes:
-    """A fitted classifier, or a guard of one, as the bytes of a file.
+def save(model: classifiers.StackClassifier | Guard, path: str | os.PathLike) -> None:
+    """Write a fitted classifier, or a guard of one, to a safetensors file; `load` reads it back.
 
     Raises:
         TypeError: if `model` is not a fitted classifier of this library, or a parameter or label has no form in JSON.
         ValueError: if a weight is not finite.
+        OSError: if the file cannot be written, or is neither a file nor a character device.
     """
+    check_output(path)
+    write_atomically(path, _pack(model))
+
+
+def _pack(model: classifiers.StackClassifier | Guard) -> bytes:
+    """The bytes of a file."""
     if isinstance(model, Guard):
         if not hasattr(model, "shift_"):
             raise TypeError("model must be fitted. Got a Guard that is not: call fit(X) first.")

@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images, load_wine
 
 from knowlimits import plots
-from knowlimits.files.io import read_numbers, read_table
+from knowlimits.files.tables import read_numbers, read_table
 from knowlimits.metrics import auroc, fpr_at_95_ood_caught, ood_accepted_at_95_in
 from knowlimits.ood.panel import Panel
 from knowlimits.ood.sizes import check_size

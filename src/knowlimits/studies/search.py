@@ -19,7 +19,7 @@ from sklearn.datasets import make_moons
 from sklearn.preprocessing import StandardScaler
 
 from knowlimits import plots
-from knowlimits.files.io import read_table
+from knowlimits.files.tables import read_table
 from knowlimits.ood.sizes import check_size
 from knowlimits.outputs import write_atomically
 from knowlimits.studies import half_moons

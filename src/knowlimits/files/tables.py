@@ -1,21 +1,11 @@
-"""Files: fitted classifiers of ours and models of others, and tables as CSV."""
+"""Tables as CSV: numbers, and labels beside them."""
 
 import csv
 import os
 import re
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from knowlimits.files.onnx.read import read_onnx
-from knowlimits.files.pt2.read import pickled, read_pt2
-from knowlimits.files.saved import pack, unpack
-from knowlimits.ood.remedies.guard import Guard
-from knowlimits.outputs import check_output, write_atomically
-from knowlimits.train import classifiers
-
-_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
 # What other readers of CSV take for a number, too: no underscores, no digits of other scripts.
 _NUMBER = re.compile(r"[+-]?((\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 # Whole numbers that can be written in one way only, so that no two labels become one; int64 holds them.
@@ -24,48 +14,6 @@ _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _LABEL = 999
 # So many letters of a cell, and of a list of columns, are shown.
 _SHOWN, _MOST = 60, 600
-
-
-def save(model: classifiers.StackClassifier | Guard, path: str | os.PathLike) -> None:
-    """Write a fitted classifier, or a guard of one, to a safetensors file; `load` reads it back.
-
-    Raises:
-        TypeError: if `model` is not a fitted classifier of this library, or a parameter or label has no form in JSON.
-        ValueError: if a weight is not finite.
-        OSError: if the file cannot be written, or is neither a file nor a character device.
-    """
-    check_output(path)
-    write_atomically(path, pack(model))
-
-
-def load(path: str | os.PathLike, device: str = "cpu") -> Any:
-    """Read a classifier that `save` wrote, or one of others in an ONNX file (.onnx) or a `torch.export` program (.pt2).
-
-    No code of a file runs: pickles are refused, and programs are screened first.
-
-    Args:
-        path: the file; its ending says what it is.
-        device: torch device for a classifier of ours.
-
-    Returns:
-        A fitted classifier of ours, a `torch.nn.Module` that returns logits, or a `torch.export.ExportedProgram`.
-
-    Raises:
-        ValueError: if the file is foreign, damaged, of a newer format, or not what can be read safely.
-        UnsupportedOperation: if an ONNX file has an operator that is not known.
-        ImportError: if it is an ONNX file, and onnx is not installed.
-        OSError: if it cannot be read.
-    """
-    path = Path(path)
-    if path.suffix.lower() in _PICKLES:
-        raise ValueError(pickled(str(path)))
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
-    if path.suffix.lower() == ".onnx":
-        return read_onnx(path.read_bytes(), str(path))
-    if path.suffix.lower() == ".pt2":
-        return read_pt2(path.read_bytes(), str(path))
-    return unpack(path, device)
 
 
 def read_table(path: str | os.PathLike, target: str) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowlimits.files.io import read_numbers, read_table
+from knowlimits.files.tables import read_numbers, read_table
 from knowlimits.studies.real_data import own_table
 
 

@@ -1,0 +1,60 @@
+"""Models in files of ours and of others, told apart by what is in them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from knowlimits.files.onnx.read import read_onnx
+from knowlimits.files.pt2.read import pickled, read_pt2
+from knowlimits.files.saved import unpack
+
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
+# A header of safetensors may not be longer.
+_LONGEST_HEADER = 10**8
+
+
+def load(path: str | os.PathLike, device: str = "cpu") -> Any:
+    """Read a classifier that `save` wrote, or one of others in an ONNX file (.onnx) or a `torch.export` program (.pt2).
+
+    No code of a file runs: pickles are refused, and programs are screened first.
+
+    Args:
+        path: the file; its first bytes say what it is, or its ending where they do not.
+        device: torch device for a classifier of ours.
+
+    Returns:
+        A fitted classifier of ours, a `torch.nn.Module` that returns logits, or a `torch.export.ExportedProgram`.
+
+    Raises:
+        ValueError: if the file is foreign, damaged, of a newer format, or not what can be read safely.
+        UnsupportedOperation: if an ONNX file has an operator that is not known.
+        ImportError: if it is an ONNX file, and onnx is not installed.
+        OSError: if it cannot be read.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in _PICKLES:
+        raise ValueError(pickled(str(path)))
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    with path.open("rb") as file:
+        kind = _kind(file.read(9)) or suffix
+    if kind == ".pkl":
+        raise ValueError(pickled(str(path)))
+    if kind == ".onnx":
+        return read_onnx(path.read_bytes(), str(path))
+    if kind == ".pt2":
+        return read_pt2(path.read_bytes(), str(path))
+    return unpack(path, device)
+
+
+def _kind(start: bytes) -> str:
+    """The usual ending of files that start so, or nothing."""
+    if start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _LONGEST_HEADER:
+        return ".safetensors"
+    if start.startswith(b"PK\x03\x04"):
+        return ".pt2"
+    if start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        return ".pkl"
+    # The version of the format comes first.
+    return ".onnx" if start.startswith(b"\x08") else ""
