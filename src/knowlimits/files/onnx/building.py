@@ -1,7 +1,7 @@
 """The `torch.fx` graph that is made of a file, and what one operator sees of file and graph while it is converted."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,20 +92,24 @@ def _own(tensor: Tensor) -> Tensor:
     return tensor.clone(memory_format=torch.contiguous_format)
 
 
+@dataclass(frozen=True)
 class Operation:
     """One node of the file, as the function that converts it sees it.
 
     Attributes:
+        building: the graph that grows.
         node: what the file says, attributes among it.
         inputs: values of its inputs.
-        call: `Building.call`.
     """
 
-    def __init__(self, building: Building, node: Node, inputs: Sequence[Value]) -> None:
-        self.building = building
-        self.node = node
-        self.inputs = list(inputs)
-        self.call = building.call
+    building: Building
+    node: Node
+    inputs: list[Value]
+
+    @property
+    def call(self) -> Callable[..., Any]:
+        """`Building.call`."""
+        return self.building.call
 
     def take(self, needed: int, optional: int = 0) -> list[Any]:
         """The first inputs: so many that must be there, and so many that may be left out, None for those."""
