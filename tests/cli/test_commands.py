@@ -28,10 +28,11 @@ def test_choices_are_those_that_there_are():
     [
         (["reproduce", "--models", "nnensembel"], "--models must be of NN, PlattScalingNN, MCDropout, BBB, NNEnsemble, Anch"),
         (["search", "--sampler", "random", "--objective", "acuracy"], "Got 'acuracy' instead. Did you mean accuracy?"),
+        (["detect", "--ood", "x"], "--data, --target and --ood must be given together. Got --ood alone."),
         (["detect", "--sets", "WINE", "iris"], "--sets must be of breast_cancer, wine, digits. Got 'iris' instead."),
     ],
 )
-def test_choices_are_listed_where_one_is_wrong(arguments, message):
+def test_what_was_given_is_told_beside_what_is_accepted(arguments, message):
     result = run(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert message in result.stderr

@@ -1,5 +1,7 @@
 """What is drawn is what was given: maps where they belong, edges and cells out to infinity, every score with a title."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import knowlimits as kl
 from knowlimits import plots
 from knowlimits.studies.paper.far_away import SCORES
 
+ROOT = Path(__file__).parent.parent.parent
 EXTENT = (-2.0, 3.0, -1.0, 4.0)
 
 
@@ -25,6 +28,11 @@ def ax():
 def net():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 3))
+
+
+@pytest.mark.parametrize("name", plots.__all__)
+def test_every_public_name_is_documented(name):
+    assert f":: knowlimits.plots.{name}\n" in (ROOT / "docs" / "api.md").read_text()
 
 
 def test_every_score_has_a_title():
@@ -85,14 +93,22 @@ def test_polytopes_are_drawn_with_the_entropy_of_any_model(net):
     plt.close(figure)
 
 
-def test_the_rim_of_the_disc_has_the_limits(ax):
-    X, y = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 2
-    model = kl.NeuralNetwork(hidden_sizes=(5,), epochs=2, random_state=0).fit(X, y)
-    plots.horizon_disc(ax, model, X, y)
+def test_the_rim_of_the_disc_has_the_limits(ax, net):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    plots.horizon_disc(ax, net, X, np.arange(60) % 3)
     rim = ax.collections[-1]
-    horizon = kl.horizon(model)
     # Each direction of the rim, inside and outside, has a limit that the horizon has.
-    limits = horizon.score("entropy", base=2)
+    limits = kl.horizon(net).score("entropy", base=2)
     values = np.unique(rim.get_array())
     assert len(values) > 1
     assert np.abs(values[:, None] - limits).min(1).max() < 1e-12
+
+
+def test_points_of_any_classes_are_drawn(ax):
+    X = np.arange(18.0).reshape(9, 2)
+    y = np.array(list("bacbacxyz"))
+    plots.scatter(ax, X, y)
+    drawn = [np.asarray(points.get_offsets()) for points in ax.collections]
+    assert [len(points) for points in drawn] == [2, 2, 2, 1, 1, 1]
+    np.testing.assert_array_equal(drawn[0], X[[1, 4]])
+    assert len({tuple(points.get_facecolor()[0]) for points in ax.collections}) == 6

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from knowlimits.cli.mistakes import UsageError
-from knowlimits.cli.preamble import CHOICES, Models, check_results, check_whole
+from knowlimits.cli.preamble import CHOICES, Models, check_results, check_together, check_whole
 
 # Those of `knowlimits.studies.tables`, which takes long to load; a test keeps them together.
 Set = Literal["breast_cancer", "wine", "digits"]
@@ -42,9 +41,7 @@ def detect(
     dask
         Work on a Dask cluster: the address of its scheduler, or local for a process on each core.
     """
-    own = (data, target, ood)
-    if any(part is None for part in own) and any(part is not None for part in own):
-        raise UsageError("--data, --target and --ood must be given together. Got only some of them.")
+    check_together({"--data": data, "--target": target, "--ood": ood})
     check_whole("--seeds", seeds, 1)
     check_results(out)
     from knowlimits.studies.tables.detect import run

@@ -68,6 +68,14 @@ def check_seed(seed: int) -> None:
     check_whole("--seed", seed, 0, 2**32 - 1)
 
 
+def check_together(options: dict[str, Any]) -> None:
+    """Raise where some of several options are given and others are not."""
+    given = [name for name, value in options.items() if value is not None]
+    if 0 < len(given) < len(options):
+        *first, last = options
+        raise UsageError(f"{', '.join(first)} and {last} must be given together. Got {' and '.join(given)} alone.")
+
+
 def check_results(folder: Path, *files: str) -> None:
     """Make a folder of results, figures among them, and raise where what belongs into it could not be written."""
     with option("--out"):

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from knowlimits.cli.mistakes import UsageError, option
-from knowlimits.cli.preamble import CHOICE, Models, check_device, check_results, check_seed, check_whole
+from knowlimits.cli.preamble import CHOICE, Models, check_device, check_results, check_seed, check_together, check_whole
 
 # Those of `knowlimits.train.search`, which takes long to load; a test keeps them together.
 Objective = Literal["auc", "log_loss", "accuracy", "published"]
@@ -63,8 +63,7 @@ def search(
     device
         Torch device to train on, such as cpu or cuda.
     """
-    if (data is None) != (target is None):
-        raise UsageError("--data and --target must be given together. Got only one of them.")
+    check_together({"--data": data, "--target": target})
     check_whole("--trials", 1 if trials is None else trials, 1)
     check_whole("--repeats", repeats, 1)
     check_seed(seed)

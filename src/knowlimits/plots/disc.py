@@ -5,6 +5,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 
 from knowlimits import scores
 from knowlimits.limits.far_field import horizon
+from knowlimits.model.members import as_modules, member_probabilities
 from knowlimits.plane import partition
 from knowlimits.plots.style import TITLES, scatter
 
@@ -24,7 +26,7 @@ def horizon_disc(
 
     Args:
         ax: to draw on.
-        model: a fitted classifier of ours of two features.
+        model: what `knowlimits.far_field` takes, of two features.
         X, y: the data, whose mean is the middle of the disc and whose standard deviation its unit of length.
         score: a name in `knowlimits.scores.SCORES`; entropies in bits.
         norm: colour scale, from 0 to 1 without it.
@@ -38,7 +40,8 @@ def horizon_disc(
     rho, theta = np.meshgrid(radius, angle)
     far = scale * rho / (1 - rho)
     points = centre + np.stack([far * np.cos(theta), far * np.sin(theta)], axis=-1).reshape(-1, 2)
-    values = scores.score(model.predict_members(points), score, base=2).reshape(rho.shape)
+    probs = member_probabilities(as_modules(model), torch.from_numpy(points))
+    values = scores.score(probs, score, base=2).numpy().reshape(rho.shape)
     style = {"norm": norm, "cmap": "Purples", "rasterized": True}
     ax.pcolormesh(rho * np.cos(theta), rho * np.sin(theta), values, shading="gouraud", **style)
 

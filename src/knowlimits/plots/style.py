@@ -1,6 +1,7 @@
 """What all figures have in common: titles of scores, colours of classes, and how a figure becomes a file."""
 
 import io
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -19,13 +20,24 @@ TITLES = {
     "expected_entropy": "expected entropy (bits)",
     "confidence": "confidence",
 }
-#: Okabe and Ito's orange and blue, told apart by colour-blind eyes, with unlike markers for print without colour.
-CLASSES = (("#E69F00", "o"), ("#0072B2", "^"))
+#: Okabe and Ito's colours, told apart by colour-blind eyes, with unlike markers for print without colour.
+CLASSES = (
+    ("#E69F00", "o"),
+    ("#0072B2", "^"),
+    ("#009E73", "s"),
+    ("#CC79A7", "D"),
+    ("#56B4E9", "v"),
+    ("#D55E00", "P"),
+    ("#F0E442", "X"),
+)
 
 
 def scatter(ax: Axes, X: np.ndarray, y: np.ndarray, size: float = 6) -> None:
-    """Draw points of two classes on top of a map, in the two colours and markers of all figures."""
-    for label, (colour, marker) in enumerate(CLASSES):
+    """Draw points ``(n, 2)`` by their classes on top of a map, in the colours and markers of all figures.
+
+    From the eighth class on, in the order of their labels, they begin anew.
+    """
+    for label, (colour, marker) in zip(np.unique(y), cycle(CLASSES), strict=False):
         rows = y == label
         ax.scatter(*X[rows].T, s=size, c=colour, marker=marker, edgecolors="black", linewidths=0.25, alpha=0.7)
 
