@@ -3,7 +3,16 @@ import json
 
 import numpy as np
 
+from knowlimits.studies.half_moons import model_names
+from knowlimits.studies.search.hyperparameters import FOLLOWERS
+from knowlimits.studies.search.study import spaces
 from tests.command import run
+
+
+def test_each_model_is_searched_or_takes_the_winner_of_another():
+    searched = spaces()
+    assert sorted([*searched, *FOLLOWERS]) == sorted(model_names())
+    assert set(FOLLOWERS.values()) <= set(searched)
 
 
 def test_search_through_the_command_line(tmp_path):

@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from knowlimits import scores
-from knowlimits.limits.far_field import horizon
+from knowlimits.limits import horizon
 from knowlimits.model.members import as_modules, member_probabilities
 from knowlimits.plane import partition
 from knowlimits.plots.style import TITLES, scatter

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from knowlimits import scores
-from knowlimits.limits.far_field import far_field, horizon
+from knowlimits.limits import far_field, horizon
 from knowlimits.plane import partition
 from knowlimits.train.classifiers import StackClassifier
 from knowlimits.train.classifiers.holdout import Split

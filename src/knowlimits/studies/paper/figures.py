@@ -124,7 +124,7 @@ def profiles(results: Sequence[Profile]) -> Figure:
     return figure
 
 
-# Colours of Okabe and Ito, each with a marker of its own, for the scores of `detection`.
+# Colours of Okabe and Ito, each with a marker of its own, for the scores that `detection` shows, a choice of them.
 _LINES = {
     "max_prob": ("#000000", "o"),
     "mutual_information": ("#56B4E9", "v"),
