@@ -6,6 +6,7 @@ import inspect
 import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,15 @@ def layer(module):
     return module.partition(".")[2].split(".")[0]
 
 
+def circle(graph):
+    """Modules of which each imports the next and the last the first; none if there is no circle."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
 @pytest.mark.parametrize("module", [module for module in MODULES if module != "knowlimits"])
 def test_imports_go_one_way(module):
     for other in IMPORTS[module] - {"knowlimits"}:
@@ -86,6 +96,23 @@ def test_imports_go_one_way(module):
 def test_only_the_command_line_imports_studies():
     importers = {module for module, others in IMPORTS.items() if any(o.startswith("knowlimits.studies") for o in others)}
     assert set(map(layer, importers)) == {"studies", "cli"}
+
+
+def test_no_circle_of_imports():
+    assert circle(IMPORTS) == []
+
+
+def test_circles_of_imports_are_seen():
+    texts = {
+        "p": "",
+        "p.a": "from p import b",
+        "p.b": "if TYPE_CHECKING:\n    from p.c import name",
+        "p.c": "def function():\n    import p.a",
+    }
+    graph = {module: set(imported(text, texts)) for module, text in texts.items()}
+    assert graph == {"p": set(), "p.a": {"p.b"}, "p.b": {"p.c"}, "p.c": {"p.a"}}
+    assert set(circle(graph)) == {"p.a", "p.b", "p.c"}
+    assert circle({**graph, "p.c": set()}) == []
 
 
 def test_importing_the_package_loads_nothing_heavy():
