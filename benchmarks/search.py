@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 import knowlimits as kl
 from benchmarks.training import sequential
-from knowlimits.studies.search import draw_data, spaces
+from knowlimits.studies.search.study import draw_data, spaces
 from knowlimits.train.search.trials import Problem
 from knowlimits.workers import workers
 

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
 import knowlimits as kl
 from knowlimits import plots
-from knowlimits.outputs import check_folder, check_output, write_atomically
+from knowlimits.outputs import check_folder, check_output, write_atomically, write_csv
 
 
 def names(folder):
@@ -29,6 +30,11 @@ def test_a_file_is_new_or_replaced_and_keeps_its_mode(tmp_path):
     write_atomically(path, b"two")
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"two", 0o600)
     assert names(tmp_path) == ["a.csv"]
+
+
+def test_tables_have_names_on_top_and_quotes_where_need_be(tmp_path):
+    write_csv(tmp_path / "a.csv", ["n", "text"], [[1, "a, b"], [2, 'say "x"']])
+    assert (tmp_path / "a.csv").read_bytes() == b'n,text\n1,"a, b"\n2,"say ""x"""\n'
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -148,7 +154,7 @@ def test_places_that_cannot_be_written_are_refused_beforehand(tmp_path):
 
 
 def test_names_of_figures(tmp_path):
-    figure = plots.plt.figure()
+    figure = plt.figure()
     for name in ("map.xyz", "map", "map.png.txt"):
         with pytest.raises(ValueError, match=r"must end in \.png or \.pdf or \.svg"):
             plots.save(figure, tmp_path / name)

@@ -6,6 +6,7 @@ import inspect
 import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ import knowlimits as kl
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "knowlimits"
-# From the bottom to the top; a module imports from its own layer or from below.
+# From the bottom to the top; a module imports from its own layer or from below. Files come late, as what they hold is made
+# with what `train` and `ood` have.
 LAYERS = (
     "_torch",
     "_machine",
@@ -33,8 +35,8 @@ LAYERS = (
     "files",
     "auditing",
     "testing",
-    "studies",
     "plots",
+    "studies",
     "cli",
 )
 
@@ -46,23 +48,71 @@ def test_every_public_name_resolves_and_is_documented(name):
     assert f"kl.{name}" in (ROOT / "docs" / "api.md").read_text()
 
 
-def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "knowlimits":
-            parts = node.module.split(".")
-            yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
+def modules():
+    """Every module of the package: its dotted name, and its file."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_imports_go_one_way(path):
-    layer = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-    if layer == "__init__":
-        return
-    for imported in imports(path):
-        # Figures are drawn from an experiment's results, and its main job draws them.
-        if (layer, imported) == ("studies", "plots"):
-            continue
-        assert LAYERS.index(imported) <= LAYERS.index(layer), f"{layer} imports {imported}"
+MODULES = dict(modules())
+
+
+def imported(text, known):
+    """Those of some modules that a module's text imports, within functions and for type checkers, too."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name their modules in full"
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield from [name] if name in known else [node.module] if node.module in known else []
+
+
+IMPORTS = {module: set(imported(path.read_text(), MODULES)) for module, path in MODULES.items()}
+
+
+def layer(module):
+    """What of `LAYERS` a module belongs to; the package itself to none."""
+    return module.partition(".")[2].split(".")[0]
+
+
+def circle(graph):
+    """Modules of which each imports the next and the last the first; none if there is no circle."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "knowlimits"])
+def test_imports_go_one_way(module):
+    for other in IMPORTS[module] - {"knowlimits"}:
+        assert LAYERS.index(layer(other)) <= LAYERS.index(layer(module)), f"{module} imports {other}"
+
+
+def test_only_the_command_line_imports_studies():
+    importers = {module for module, others in IMPORTS.items() if any(o.startswith("knowlimits.studies") for o in others)}
+    assert set(map(layer, importers)) == {"studies", "cli"}
+
+
+def test_no_circle_of_imports():
+    assert circle(IMPORTS) == []
+
+
+def test_circles_of_imports_are_seen():
+    texts = {
+        "p": "",
+        "p.a": "from p import b",
+        "p.b": "if TYPE_CHECKING:\n    from p.c import name",
+        "p.c": "def function():\n    import p.a",
+    }
+    graph = {module: set(imported(text, texts)) for module, text in texts.items()}
+    assert graph == {"p": set(), "p.a": {"p.b"}, "p.b": {"p.c"}, "p.c": {"p.a"}}
+    assert set(circle(graph)) == {"p.a", "p.b", "p.c"}
+    assert circle({**graph, "p.c": set()}) == []
 
 
 def test_importing_the_package_loads_nothing_heavy():

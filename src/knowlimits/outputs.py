@@ -5,12 +5,14 @@ What goes to a character device, such as /dev/null, or to an open descriptor of 
 through. Folders, named pipes, sockets and disks are refused.
 """
 
+import csv
+import io
 import os
 import re
 import secrets
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 #: What the names of figures end in.
@@ -51,6 +53,15 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
             if isinstance(error, OSError):
                 raise _named(error, path) from None
             raise
+
+
+def write_csv(path: str | os.PathLike, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table with a line of names on top, as `write_atomically` does."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_atomically(path, buffer.getvalue().encode())
 
 
 def check_output(path: str | os.PathLike, suffixes: Sequence[str] = (), overwrite: bool = True) -> None:

@@ -15,8 +15,10 @@ import knowlimits as kl
 from knowlimits import auditing, plane
 from knowlimits.cli.mistakes import explained
 from knowlimits.files import saved
-from knowlimits.studies import half_moons, real_data, reproduce
-from knowlimits.studies.search import read_hyperparameters
+from knowlimits.studies import half_moons
+from knowlimits.studies.paper import reproduce
+from knowlimits.studies.search.hyperparameters import read_hyperparameters
+from knowlimits.studies.tables import detect
 from tests.command import run
 
 # The function of the same name hides the module.
@@ -291,7 +293,7 @@ def test_faults_of_the_program_are_not_hidden(kind, model, data, monkeypatch, tm
         ((auditing, "audit"), ["audit", model, data, "--target", "y"]),
         ((saved, "_model"), ["regions", model]),
         ((driver, "open_study"), ["search", "--models", "nn", "--trials", "1", "--out", tmp_path]),
-        ((real_data, "measure"), ["detect", "--sets", "wine", "--seeds", "1", "--out", tmp_path]),
+        ((detect, "measure"), ["detect", "--sets", "wine", "--seeds", "1", "--out", tmp_path]),
         ((reproduce, "draw_data"), ["reproduce", "--models", "nn", "--out", tmp_path]),
     ):
         if place[0] is saved and error in (ValueError, TypeError, KeyError, AttributeError):

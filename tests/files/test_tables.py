@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knowlimits.files.tables import read_numbers, read_table
-from knowlimits.studies.real_data import own_table
+from knowlimits.studies.tables.sets import own_set
 
 
 def write(tmp_path, text):
@@ -100,7 +100,7 @@ def test_foreign_rows_have_the_columns_of_the_data(tmp_path):
     (tmp_path / "own.csv").write_text("a,b,y\n" + "1,2,0\n3,4,1\n" * 8)
     foreign = tmp_path / "other.csv"
     foreign.write_text('b,"what\never",a\n7,"x\ny",8\n')
-    np.testing.assert_array_equal(own_table(tmp_path / "own.csv", "y", foreign).foreign["other"], [[8, 7]])
+    np.testing.assert_array_equal(own_set(tmp_path / "own.csv", "y", foreign).foreign["other"], [[8, 7]])
     for text, message in (
         ("b,c\n1,2\n", r"Missing are \['a'\]"),
         ("a,b,c,d\n1,2,3,4\n", r"too many \['d'\]"),
@@ -108,8 +108,8 @@ def test_foreign_rows_have_the_columns_of_the_data(tmp_path):
     ):
         foreign.write_text(text)
         with pytest.raises(ValueError, match=message):
-            own_table(tmp_path / "own.csv", "y", foreign)
+            own_set(tmp_path / "own.csv", "y", foreign)
     (tmp_path / "own.csv").write_text("a,b,y\n1,2,yes\n3,4,no\n")
     foreign.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"at least 4 rows of each class, to be split\. Got 1 of class 'no'"):
-        own_table(tmp_path / "own.csv", "y", foreign)
+        own_set(tmp_path / "own.csv", "y", foreign)

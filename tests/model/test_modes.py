@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 import knowlimits as kl
-from knowlimits.studies.regions import draw_regions
 
 X = np.random.default_rng(0).normal(size=(40, 2))
 Y = np.arange(40) % 3
@@ -268,11 +267,11 @@ def test_one_logit_of_one_row_may_be_squeezed():
         np.testing.assert_allclose(*lengths, rtol=1e-10)
 
 
-def test_regions_take_what_a_partition_takes(tmp_path):
+def test_polytopes_are_drawn_of_what_a_partition_takes():
     module = between(nn.Dropout(0.5)).eval()
     cells = kl.partition(module)
     with pytest.raises(ValueError, match=r"call model.eval\(\) first"):
-        draw_regions(tmp_path / "cells.png", module.train(), cells, (-1, 1, -1, 1))
+        kl.plots.polytopes(module.train(), cells, (-1, 1, -1, 1))
 
 
 def test_members_with_fixed_masks_are_made_in_either_mode():

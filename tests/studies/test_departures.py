@@ -6,8 +6,8 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 
 import knowlimits as kl
-from knowlimits.studies import departures
 from knowlimits.studies.half_moons import draw_data, model_names
+from knowlimits.studies.paper import departures, published
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_2_published_mutual_information_is_five_bits_minus_expected_entropy(meas
     p = np.random.default_rng(0).uniform(0.01, 0.99, (10, 7))
     probs = np.stack([1 - p, p], 2)
     expected = 5 - kl.scores.expected_entropy(probs, base=2)
-    np.testing.assert_allclose(departures.published_mutual_information(probs), expected, atol=1e-6)
+    np.testing.assert_allclose(published.mutual_information(probs), expected, atol=1e-6)
     low, high, rank = (one(measured, 2, start) for start in ("smallest", "largest", "rank"))
     assert 4 <= low.published < high.published <= 5
     assert 0 <= low.ours < high.ours <= 1
@@ -69,10 +69,10 @@ def test_5_auc_of_hard_labels_is_the_balanced_accuracy(measured):
 
 
 def test_6_published_penalty_pulls_alike_from_any_distance(measured):
-    anchors = departures.published_prior(3, np.random.default_rng(0))
+    anchors = published.prior(3, np.random.default_rng(0))
     # He's standard deviation would be sqrt(2 / 25) = 0.28
     assert anchors[2].std().item() == pytest.approx((2 / 25) ** 0.25, rel=0.05)
-    penalty = departures.published_penalty(anchors)
+    penalty = published.penalty(anchors)
     pulls = []
     for distance in (0.01, 1.0):
         layers = [(a + distance).requires_grad_() for a in anchors]
@@ -88,7 +88,7 @@ def test_7_mini_batches_end_platt_scaling_early(measured):
     rng = np.random.default_rng(0)
     logits = rng.normal(size=1000)
     y = (rng.random(1000) < 1 / (1 + np.exp(-4 * logits))).astype(float)
-    slope, shift = departures.published_platt_scaling(logits, y, 0)
+    slope, shift = published.platt_scaling(logits, y, 0)
     fitted = log_loss(y, 1 / (1 + np.exp(-(slope * logits + shift))))
     best = log_loss(y, 1 / (1 + np.exp(-4 * logits)))
     assert fitted > best + 0.02
@@ -99,10 +99,10 @@ def test_7_mini_batches_end_platt_scaling_early(measured):
 def test_8_epsilon_and_float32_cut_gradients_off(measured):
     stack = kl.Stack([torch.tensor([[[4.0, 0.0]]])], [torch.zeros(1, 1)])
     points = np.array([[0.5, 0.0], [20.0, 0.0]])
-    published = departures.published_entropy_gradient(stack, points)
+    theirs = published.entropy_gradient(stack, points)
     ours = kl.scores.gradient_magnitude(stack, points, "entropy", base=2)
-    assert published[0] == pytest.approx(ours[0], rel=1e-4)
-    assert published[1] == 0 < ours[1]
+    assert theirs[0] == pytest.approx(ours[0], rel=1e-4)
+    assert theirs[1] == 0 < ours[1]
     d = one(measured, 8)
     assert d.published > 0 == d.ours
 
@@ -116,10 +116,10 @@ def test_9_maps_change_from_call_to_call(measured):
 def test_published_loop_learns_and_stops_networks_one_by_one():
     data = draw_data(0)
     rows = np.tile(np.arange(len(data.X)), (2, 1))
-    layers = departures._uniform(2, np.random.default_rng(0))
+    layers = published.start(2, np.random.default_rng(0))
 
     def trained(penalty=None):
-        return departures.train_as_published(layers, data, [rows], np.random.default_rng(1), penalty)
+        return published.train(layers, data, [rows], np.random.default_rng(1), penalty)
 
     losses = iter(range(10_000))
     free = trained()

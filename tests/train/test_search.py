@@ -10,6 +10,7 @@ import threading
 import time
 
 import joblib
+import matplotlib.pyplot as plt
 import numpy as np
 import optuna
 import pytest
@@ -20,7 +21,8 @@ from sklearn.metrics import roc_auc_score
 import knowlimits as kl
 from knowlimits import plots
 from knowlimits.files.tables import read_table
-from knowlimits.studies.search import read_hyperparameters, spaces
+from knowlimits.studies.search.hyperparameters import read_hyperparameters
+from knowlimits.studies.search.study import spaces
 from knowlimits.train.search import Space, StudyInUse
 from knowlimits.train.search.storage import open_study
 from knowlimits.train.search.trials import OBJECTIVES, Problem, evaluate
@@ -436,7 +438,7 @@ def test_figures_and_importances():
     assert sum(shares.values()) == pytest.approx(1)
     figure = plots.search("NN", result, shares)
     assert [ax.get_title().split(",")[0] for ax in figure.axes if ax.get_visible()] == list(shares)
-    plots.plt.close(figure)
+    plt.close(figure)
     assert small(trials=2).importances() == {}
 
 

@@ -1,5 +1,5 @@
 """The command line."""
 
-from knowlimits.cli.main import MODELS, main
+from knowlimits.cli.main import main
 
-__all__ = ["MODELS", "main"]
+__all__ = ["main"]

@@ -33,7 +33,7 @@ def option(name: str) -> Iterator[None]:
 # Whose errors of these kinds are about what they were given: ours, and of those who look at the data that a person gave.
 _RAISED = (ValueError, TypeError, ImportError, NotImplementedError, FloatingPointError, OverflowError)
 _RAISERS = ("knowlimits", "sklearn", "optuna")
-_PRINTERS = ("knowlimits.cli.main", "rich.console")
+_PRINTERS = ("knowlimits.cli.", "rich.console")
 _MOST_TEXT = 1000
 
 
@@ -41,7 +41,7 @@ def explained(error: Exception) -> str | None:
     """What went wrong in one line; None if it is a fault of the program."""
     if isinstance(error, OSError) and error.strerror:
         # What prints has no name for where it prints to.
-        where = error.filename or ("standard output" if _raiser(error)[0] in _PRINTERS else None)
+        where = error.filename or ("standard output" if _raiser(error)[0].startswith(_PRINTERS) else None)
         text = f"{error.strerror}." if where is None else f"{os.fsdecode(where)}: {error.strerror}."
     elif isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error)):
         text = f"there is not enough memory: {error}"

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from knowlimits.plane.cells import bridged
 
-if TYPE_CHECKING:
-    from knowlimits.plane.partition import Partition
+# A `Partition`, whose module makes regions and so is above this one.
+_Cells = Any
 
 
 @dataclass(frozen=True)
@@ -19,17 +19,17 @@ class Regions:
     Whether two maps are equal is decided beyond the bound on their rounding errors, or else in exact arithmetic.
 
     Attributes:
-        cells: the cells that they are made of.
+        cells: the `Partition` that they are made of.
         number: the region of each cell, ``(C,)``.
         resolved: how many pairs of neighbours needed exact arithmetic.
     """
 
-    cells: "Partition"
+    cells: _Cells
     number: np.ndarray
     resolved: int
 
     @classmethod
-    def of(cls, cells: "Partition") -> "Regions":
+    def of(cls, cells: _Cells) -> "Regions":
         """Join the cells of a partition."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components

@@ -1,12 +1,11 @@
-"""The half-moons experiments of the paper: figures 3, 5 and 6 and the AUC of every model.
+"""The half-moons and the six models of the paper, which all studies start from.
 
-The settings lie in `half_moons.toml`. `train_models` fits all models of all repetitions as one population, `measure` makes the
-table, `maps` evaluates a score and the length of its gradient on the grids of the figures.
+The settings lie in `half_moons.toml`. `train_models` fits all models of all repetitions as one population, `measure` says how
+well one classifies.
 """
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -15,36 +14,12 @@ import numpy as np
 from sklearn.datasets import make_moons
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
-from knowlimits import scores
 from knowlimits.train import classifiers
 from knowlimits.train.classifiers import StackClassifier, fit_together
 from knowlimits.train.classifiers.holdout import Split
 
 #: Columns of the table, in order.
 METRICS = ("auc", "accuracy", "log_loss", "brier", "published_auc")
-
-
-@dataclass(frozen=True)
-class Map:
-    """A score of a model on a grid, and the length of the score's gradient on a wider one.
-
-    Attributes:
-        model: the model's published name.
-        score: the score's name.
-        extent: of the score's grid: x from, x to, y from, y to.
-        values: the score, ``(rows, columns)``, entropies in bits as in the paper.
-        gradient_extent: of the gradient's grid.
-        gradients: the gradient's length, ``(rows, columns)``.
-        auc: area under the ROC curve on the test data.
-    """
-
-    model: str
-    score: str
-    extent: tuple[float, float, float, float]
-    values: np.ndarray
-    gradient_extent: tuple[float, float, float, float]
-    gradients: np.ndarray
-    auc: float
 
 
 @cache
@@ -135,34 +110,3 @@ def measure(model: StackClassifier, data: Split) -> dict[str, float]:
         "brier": float(brier_score_loss(data.y_test, probs)),
         "published_auc": float(roc_auc_score(data.y, model.predict(data.X))),
     }
-
-
-def grid(extent: Sequence[float]) -> tuple[np.ndarray, tuple[int, int]]:
-    """Points of a grid, row by row from below, and its shape; `extent` ends with the step."""
-    left, right, low, high, step = extent
-    # Counted, not accumulated: the end is excluded whatever the rounding.
-    x = left + step * np.arange(round((right - left) / step))
-    y = low + step * np.arange(round((high - low) / step))
-    xx, yy = np.meshgrid(x, y)
-    return np.stack([xx.ravel(), yy.ravel()], axis=1), xx.shape
-
-
-def maps(name: str, model: StackClassifier, data: Split) -> list[Map]:
-    """All maps that the paper draws of a model."""
-    auc = measure(model, data)["auc"]
-    extents = settings()["grid"]
-    points, shape = grid(extents["scores"])
-    wide, wide_shape = grid(extents["gradients"])
-    probs = model.predict_members(points)
-    return [
-        Map(
-            model=name,
-            score=score,
-            extent=tuple(extents["scores"][:4]),
-            values=scores.score(probs, score, base=2).reshape(shape),
-            gradient_extent=tuple(extents["gradients"][:4]),
-            gradients=scores.gradient_magnitude(model, wide, score, base=2).reshape(wide_shape),
-            auc=auc,
-        )
-        for score in settings()["models"][name]["scores"]
-    ]

@@ -4,7 +4,7 @@ import base64
 import json
 import os
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -17,14 +17,11 @@ from knowlimits.auditing.find.table import Table, number
 from knowlimits.ood.panel import AS_IT_IS, LAPLACE
 from knowlimits.outputs import check_output, write_atomically
 
-if TYPE_CHECKING:
-    from knowlimits.auditing.report import Audit
-
 # Ways along columns that the table lists, so that the file stays small.
 _LISTED = 600
 
 
-def write_report(audit: "Audit", path: str | os.PathLike, overwrite: bool) -> None:
+def write_report(audit: Any, path: str | os.PathLike, overwrite: bool) -> None:
     """Write the report.
 
     Raises:
@@ -38,7 +35,7 @@ def write_report(audit: "Audit", path: str | os.PathLike, overwrite: bool) -> No
     write_atomically(path, render(audit).encode())
 
 
-def render(audit: "Audit") -> str:
+def render(audit: Any) -> str:
     """The report as text."""
     environment = Environment(
         loader=PackageLoader("knowlimits.auditing.show", "page"),
@@ -74,7 +71,7 @@ def render(audit: "Audit") -> str:
     )
 
 
-def _picture(audit: "Audit", found: list[int]) -> tuple[Disc | None, tuple[int, int]]:
+def _picture(audit: Any, found: list[int]) -> tuple[Disc | None, tuple[int, int]]:
     """The disc of the two columns that make the model sure of itself the most often and the soonest."""
     if len(found) < 2:
         return None, (0, 0)
@@ -87,7 +84,7 @@ def _picture(audit: "Audit", found: list[int]) -> tuple[Disc | None, tuple[int, 
     return None, (0, 0)
 
 
-def _data(audit: "Audit", shown: list[int], picture: Disc | None, axes: tuple[int, int]) -> dict[str, Any]:
+def _data(audit: Any, shown: list[int], picture: Disc | None, axes: tuple[int, int]) -> dict[str, Any]:
     """What the program draws."""
     columns, features = audit._subject.columns, audit._features
     ends = {AS_IT_IS: audit.features["confidence"].reshape(-1, 2)[shown]}

@@ -1,7 +1,7 @@
 """The audit as a page of text."""
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -9,15 +9,12 @@ from knowlimits.auditing.find.detection import WAYS
 from knowlimits.auditing.find.features import by_danger
 from knowlimits.auditing.find.table import number
 
-if TYPE_CHECKING:
-    from knowlimits.auditing.report import Audit
-
 _WIDTH = 110
 # Rows of the table of features that a page shows.
 _SHOWN = 12
 
 
-def page(audit: "Audit") -> str:
+def page(audit: Any) -> str:
     """The verdict, the columns that matter most, directions, scores by distance, and remedies."""
     table = audit.features
     lines = [audit._title, "=" * len(audit._title), ""]
@@ -72,7 +69,7 @@ def page(audit: "Audit") -> str:
     return "\n".join(lines)
 
 
-def _by_radius(audit: "Audit") -> list[str]:
+def _by_radius(audit: Any) -> list[str]:
     table = audit.detection.where(way=WAYS[0])
     radii = table.distinct("radius_sd")
     rows: list[list[str]] = []

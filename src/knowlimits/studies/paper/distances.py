@@ -1,12 +1,9 @@
 """The experiment that the paper's title calls for: how well every score tells test data from points far away.
 
-Beyond the paper: its scores, the detectors of `ood/`, the guard and last-layer Laplace, at a distance from all data and at
+Beyond the paper: its scores, detectors, the guard and last-layer Laplace, at a distance from all data and at
 infinity, where the limits are exact.
 """
 
-import csv
-import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,43 +63,3 @@ def remedies(models: dict[str, StackClassifier], data: Split) -> dict[str, Any]:
         shown[f"{single}, last-layer Laplace"] = LastLayerLaplace(first).fit(data.X, data.y)
     name = single or next(iter(models))
     return {**shown, f"{name}, guarded": Guard(first, random_state=0).fit(data.X)}
-
-
-def detection_csv(results: Sequence[Detection]) -> str:
-    """The table as CSV."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["model", "score", *(f"{distance:.4g}" for distance in DISTANCES)])
-    for one in results:
-        writer.writerow([one.model, one.score, *(f"{value:.4f}" for value in one.aurocs)])
-    return buffer.getvalue()
-
-
-def detection_markdown(results: Sequence[Detection]) -> str:
-    """A section for the summary: at infinity, a row for each score."""
-    models = list(dict.fromkeys(one.model for one in results))
-    names = list(dict.fromkeys(one.score for one in results))
-    at: dict[Any, float] = {(one.model, one.score): one.aurocs[-1] for one in results}
-    lines = [
-        "## Telling far-away points from test data",
-        "",
-        "Area under the ROC curve of test data against the exact limits at infinity in 360 directions, of the first draw:",
-        "1 is perfect, 0.5 a coin, 0 calls everything far away familiar. `tables/detection.csv` has the way there.",
-        "",
-        f"| score | {' | '.join(models)} |",
-        "|---|" + "---:|" * len(models),
-    ]
-    for name in names:
-        cells = [f"{at[model, name]:.2f}" if (model, name) in at else "" for model in models]
-        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
-    lines += [
-        "",
-        "![Detection by distance](figures/detection.png)",
-        "",
-        "![Confidence far round the half-moons](figures/remedies.png)",
-        "",
-        "The confidence of a network far round the data, of an ensemble, and with two remedies: last-layer Laplace lowers",
-        "it to other constants, the guard lets it fade to one half in every direction.",
-        "",
-    ]
-    return "\n".join(lines)

@@ -27,8 +27,6 @@ The published code does some things otherwise than its paper, or the papers that
 `measure_departures` computes the published behaviour next to ours on the same data.
 """
 
-import copy
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,21 +36,17 @@ import torch
 from scipy.special import expit
 from scipy.stats import rankdata
 from sklearn.metrics import log_loss, roc_auc_score
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from knowlimits import scores
 from knowlimits.model.stack import Stack
 from knowlimits.progress import progress_bar
-from knowlimits.studies.half_moons import build, grid, measure, settings, train_models
+from knowlimits.studies.half_moons import build, measure, settings, train_models
+from knowlimits.studies.paper import published
+from knowlimits.studies.paper.maps import grid
 from knowlimits.train import classifiers
 from knowlimits.train.classifiers import StackClassifier, fit_together
 from knowlimits.train.classifiers.holdout import Split
 
-#: Weights of many networks, `(networks, out, in)`, and biases, `(networks, out)`, layer after layer.
-Layers = list[Tensor]
-#: A penalty for each network, of weights and of the number of rows in the mini-batch.
-Penalty = Callable[[Layers, int], Tensor]
 # Probabilities by every member.
 _Predictor = Callable[[np.ndarray], np.ndarray]
 
@@ -109,24 +103,15 @@ def _eval_mode(data: Sequence[Split]) -> _Pairs:
     parameters = {k: v for k, v in ours[0].get_params().items() if k not in ("members", "random_state")}
     same = [classifiers.NeuralNetwork(**parameters, random_state=seed) for seed in range(len(data))]
     fit_together(_tasks(same, data))
-    published = [float(scores.variance(np.repeat(m.predict_members(points), _PASSES, 0)).max()) for m in same]
-    return {"largest class variance on the grid": (published, [float(m.uncertainty(points, "variance").max()) for m in ours])}
-
-
-def published_mutual_information(probs: np.ndarray) -> np.ndarray:
-    """What the published code calls mutual information, in bits, of ``(members, n, classes)`` probabilities."""
-
-    def entropy(p: np.ndarray, axis: int) -> np.ndarray:
-        return -(p * np.log2(p + 1e-8)).sum(axis)
-
-    return entropy(probs.mean(2), 0) - entropy(probs, 2).mean(0)
+    theirs = [float(scores.variance(np.repeat(m.predict_members(points), _PASSES, 0)).max()) for m in same]
+    return {"largest class variance on the grid": (theirs, [float(m.uncertainty(points, "variance").max()) for m in ours])}
 
 
 def _mutual_information(data: Sequence[Split]) -> _Pairs:
     points = _score_grid()
     (ensembles,) = train_models(["NNEnsemble"], data)
     probs = [m.predict_members(points) for m in ensembles]
-    theirs = [published_mutual_information(p) for p in probs]
+    theirs = [published.mutual_information(p) for p in probs]
     ours = [scores.mutual_information(p, base=2) for p in probs]
     return {
         "smallest on the grid, bits": ([t.min() for t in theirs], [o.min() for o in ours]),
@@ -144,9 +129,9 @@ def _whole_kl(data: Sequence[Split]) -> _Pairs:
     (ours,) = train_models(["BBB"], data)
     beta = settings()["models"]["BBB"]["parameters"]["beta"]
     # Uniform weights divide the KL term by the rows: times the rows, it is whole in every mini-batch.
-    published = [build("BBB", s).set_params(kl_weights="uniform", beta=beta * len(d.X)) for s, d in enumerate(data)]
-    fit_together(_tasks(published, data))
-    return _quality([m.predict_members for m in published], [m.predict_members for m in ours], data)
+    theirs = [build("BBB", s).set_params(kl_weights="uniform", beta=beta * len(d.X)) for s, d in enumerate(data)]
+    fit_together(_tasks(theirs, data))
+    return _quality([m.predict_members for m in theirs], [m.predict_members for m in ours], data)
 
 
 def _bootstrap(data: Sequence[Split]) -> _Pairs:
@@ -158,16 +143,16 @@ def _bootstrap(data: Sequence[Split]) -> _Pairs:
     ]
     fit_together([task for side in ours for task in _tasks(side, data)])
     members = settings()["models"]["NNEnsemble"]["parameters"]["members"]
-    published = []
+    theirs = []
     for bootstrap in (True, False):
-        published.append([])
+        theirs.append([])
         for seed, d in enumerate(data):
             random = np.random.default_rng(seed)
             everything = np.tile(np.arange(len(d.X)), (members, 1))
             # Drawn either way, so that both ensembles start and shuffle alike.
             sample = random.integers(0, len(d.X), everything.shape)
             stages = [sample if bootstrap else everything, everything]
-            published[-1].append(train_as_published(_uniform(members, random), d, stages, random))
+            theirs[-1].append(published.train(published.start(members, random), d, stages, random))
 
     def gain(predictors: list[list[_Predictor]]) -> list[float]:
         means = np.array(
@@ -177,7 +162,7 @@ def _bootstrap(data: Sequence[Split]) -> _Pairs:
 
     return {
         "mutual information on test data that the bootstrap adds, share": (
-            gain([[_members(stack) for stack in side] for side in published]),
+            gain([[_members(stack) for stack in side] for side in theirs]),
             gain([[m.predict_members for m in side] for side in ours]),
         )
     }
@@ -193,13 +178,13 @@ def _anchors(data: Sequence[Split]) -> _Pairs:
     points = _score_grid()
     (ours,) = train_models(["AnchoredNNEnsemble"], data)
     members = settings()["models"]["AnchoredNNEnsemble"]["parameters"]["members"]
-    published = []
+    theirs = []
     for seed, d in enumerate(data):
         random = np.random.default_rng(seed)
-        start, anchors = (published_prior(members, random) for _ in range(2))
+        start, anchors = (published.prior(members, random) for _ in range(2))
         everything = np.tile(np.arange(len(d.X)), (members, 1))
-        published.append(_members(train_as_published(start, d, [everything], random, published_penalty(anchors))))
-    sides = published, [m.predict_members for m in ours]
+        theirs.append(_members(published.train(start, d, [everything], random, published.penalty(anchors))))
+    sides = theirs, [m.predict_members for m in ours]
     return {
         "mean class variance on the grid": _both([[scores.variance(f(points)).mean() for f in side] for side in sides]),
         **_quality(*sides, data),
@@ -208,18 +193,18 @@ def _anchors(data: Sequence[Split]) -> _Pairs:
 
 def _platt(data: Sequence[Split]) -> _Pairs:
     networks, ours = train_models(["NN", "PlattScalingNN"], data)
-    published = []
+    theirs = []
     for seed, (network, d) in enumerate(zip(networks, data, strict=True)):
-        slope, shift = published_platt_scaling(_logits(network, d.X_val), d.y_val, seed)
-        published.append(float(log_loss(d.y_test, expit(slope * _logits(network, d.X_test) + shift))))
-    return {"test log loss": (published, [_log_loss(m.predict_members, d) for m, d in zip(ours, data, strict=True)])}
+        slope, shift = published.platt_scaling(_logits(network, d.X_val), d.y_val, seed)
+        theirs.append(float(log_loss(d.y_test, expit(slope * _logits(network, d.X_test) + shift))))
+    return {"test log loss": (theirs, [_log_loss(m.predict_members, d) for m, d in zip(ours, data, strict=True)])}
 
 
 def _epsilon(data: Sequence[Split]) -> _Pairs:
     *extent, step = settings()["grid"]["gradients"]
     points, _ = grid([3 * side for side in extent] + [3 * step])
     (networks,) = train_models(["NN"], data)
-    lengths = [[published_entropy_gradient(m.stack_, points) for m in networks]]
+    lengths = [[published.entropy_gradient(m.stack_, points) for m in networks]]
     lengths.append([scores.gradient_magnitude(m, points, "entropy") for m in networks])
     return {
         "share of a grid three times as wide where entropy's gradient is exactly 0": _both(
@@ -238,10 +223,10 @@ def _redraws(data: Sequence[Split]) -> _Pairs:
 
     # Weight samples are independent, so ten members and the next ten are two calls of the published code.
     calls = [m.predict_members(points)[: 2 * _PASSES] for m in ours]
-    published = [change(c[:_PASSES], c[_PASSES:]) for c in calls]
+    theirs = [change(c[:_PASSES], c[_PASSES:]) for c in calls]
     return {
         "change of the variance map from call to call, share of its mean": (
-            published,
+            theirs,
             [change(m.predict_members(points), m.predict_members(points)) for m in ours],
         )
     }
@@ -259,125 +244,6 @@ _DEPARTURES: tuple[tuple[tuple[str, ...], str, Callable[[Sequence[Split]], _Pair
     (("NN",), "1e-8 inside the logarithm, float32", _epsilon),
     (("BBB",), "weights drawn anew at every call", _redraws),
 )
-
-
-def train_as_published(
-    layers: Layers, data: Split, stages: Sequence[np.ndarray], random: np.random.Generator, penalty: Penalty | None = None
-) -> Stack:
-    """Train networks with the published loop, in plain torch: the loss, the class weights and the early stopping of its `MLP`.
-
-    Args:
-        layers: initial weights and biases.
-        data: rows to train and validate on.
-        stages: rows to learn from, ``(networks, rows)``, one after the other, with one optimiser.
-        random: source of shuffles and dropout masks.
-        penalty: added to each network's loss: ``(layers, batch size) -> (networks,)``.
-    """
-    parameters = {**settings()["training"], **settings()["models"]["NN"]["parameters"]}
-    rate = parameters["dropout"]
-    layers = [t.clone().requires_grad_() for t in layers]
-    networks = len(layers[0])
-    optimizer = torch.optim.Adam(layers, lr=parameters["learning_rate"])
-    X, y, X_val, y_val = (torch.tensor(a, dtype=torch.float32) for a in (data.X, data.y, data.X_val, data.y_val))
-
-    def losses(X: Tensor, y: Tensor, dropout: bool) -> Tensor:
-        hidden = X
-        for weight, bias in zip(layers[:-2:2], layers[1:-2:2], strict=True):
-            hidden = (hidden @ weight.mT + bias[:, None]).relu()
-            if dropout:
-                kept = torch.from_numpy(random.random(hidden.shape) >= rate)
-                hidden = hidden * kept / (1 - rate)
-        logits = (hidden @ layers[-2].mT + layers[-1][:, None])[..., 0]
-        mean = y.mean(1, keepdim=True)
-        weights = torch.where(mean == 1, 1.0, (1 - mean) / mean).nan_to_num(posinf=0.0)
-        loss = binary_cross_entropy_with_logits(logits, y, pos_weight=weights, reduction="none").mean(1)
-        return loss if penalty is None else loss + penalty(layers, y.shape[1])
-
-    X_val, y_val = X_val.expand(networks, -1, -1), y_val.expand(networks, -1)
-    for rows in stages:
-        best, bad = torch.full((networks,), math.inf), torch.zeros(networks)
-        stopped = torch.zeros(networks, dtype=torch.bool)
-        for _ in range(parameters["epochs"]):
-            kept = [t.detach().clone() for t in layers]
-            order = torch.from_numpy(random.permuted(rows, axis=1))
-            for batch in order.split(parameters["batch_size"], dim=1):
-                optimizer.zero_grad()
-                losses(X[batch], y[batch], dropout=True).sum().backward()
-                optimizer.step()
-            with torch.no_grad():
-                for tensor, old in zip(layers, kept, strict=True):
-                    tensor[stopped] = old[stopped]
-                values = losses(X_val, y_val, dropout=False)
-            bad = torch.where(values >= best, bad + 1, 0)
-            best = torch.minimum(best, values)
-            stopped |= bad >= parameters["patience"]
-    fitted = [t.detach().double() for t in layers]
-    return Stack(fitted[::2], fitted[1::2])
-
-
-def published_entropy_gradient(stack: Stack, points: np.ndarray) -> np.ndarray:
-    """Length of the gradient of a network's entropy in bits as published: 1e-8 inside the logarithm, float32."""
-    inputs = torch.tensor(points, dtype=torch.float32, requires_grad=True)
-    single = copy.deepcopy(stack).float()
-    p = single(inputs)[0, :, 1].sigmoid()
-    p = torch.stack([1 - p, p], 1)
-    (gradient,) = torch.autograd.grad(-(p * torch.log2(p + 1e-8)).sum(), inputs)
-    return gradient.norm(dim=1).numpy()
-
-
-def published_platt_scaling(logits: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, float]:
-    """Slope and shift as the published code fits them: SGD that stops once mini-batches have had larger losses."""
-    training = settings()["training"]
-    random = np.random.default_rng(seed)
-    layer = torch.tensor(random.uniform(-1, 1, 2), dtype=torch.float32, requires_grad=True)
-    optimizer = torch.optim.SGD([layer], lr=0.1)
-    inputs, targets = (torch.tensor(a, dtype=torch.float32) for a in (logits, y))
-    best, bad = math.inf, 0
-    for _ in range(training["epochs"]):
-        for batch in torch.from_numpy(random.permutation(len(y))).split(training["batch_size"]):
-            optimizer.zero_grad()
-            loss = binary_cross_entropy_with_logits(layer[0] * inputs[batch] + layer[1], targets[batch])
-            loss.backward()
-            optimizer.step()
-            value = loss.item()
-            best, bad = (value, 0) if value < best else (best, bad + 1)
-        if bad >= training["patience"]:
-            break
-    slope, shift = layer.detach().tolist()
-    return slope, shift
-
-
-def _shapes(networks: int) -> list[tuple[int, ...]]:
-    """Shapes of weights and biases of the published ensembles, layer after layer."""
-    sizes = [2, *settings()["models"]["NN"]["parameters"]["hidden_sizes"], 1]
-    return [s for i, o in zip(sizes[:-1], sizes[1:], strict=True) for s in ((networks, o, i), (networks, o))]
-
-
-def _uniform(networks: int, random: np.random.Generator) -> Layers:
-    """Weights and biases as `torch.nn.Linear` starts."""
-    shapes = _shapes(networks)
-    fan_in = [shape[2] for shape in shapes[::2] for _ in range(2)]
-    draws = [random.uniform(-1, 1, shape) / math.sqrt(k) for shape, k in zip(shapes, fan_in, strict=True)]
-    return [torch.tensor(d, dtype=torch.float32) for d in draws]
-
-
-def published_prior(networks: int, random: np.random.Generator) -> Layers:
-    """A draw from what the published anchored ensemble takes for its prior; `k` of a bias is its layer's outputs."""
-    draws = [random.normal(0, (2 / shape[-1]) ** 0.25, shape) for shape in _shapes(networks)]
-    return [torch.tensor(d, dtype=torch.float32) for d in draws]
-
-
-def published_penalty(anchors: Layers) -> Penalty:
-    """The norm of the weighted distance to the anchors, tensor by tensor, over the size of the mini-batch."""
-
-    def penalty(layers: Layers, batch: int) -> Tensor:
-        terms = []
-        for tensor, anchor in zip(layers, anchors, strict=True):
-            scale = math.sqrt(0.5 * math.sqrt(2 / tensor.shape[-1]))
-            terms.append((scale * (tensor - anchor)).flatten(1).norm(dim=1) / batch)
-        return torch.stack(terms).sum(0)
-
-    return penalty
 
 
 def _score_grid() -> np.ndarray:
@@ -414,13 +280,13 @@ def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _both(values: Sequence[list[float]]) -> tuple[list[float], list[float]]:
-    published, ours = values
-    return published, ours
+    theirs, ours = values
+    return theirs, ours
 
 
-def _quality(published: Sequence[_Predictor], ours: Sequence[_Predictor], data: Sequence[Split]) -> _Pairs:
+def _quality(theirs: Sequence[_Predictor], ours: Sequence[_Predictor], data: Sequence[Split]) -> _Pairs:
     """Test AUC and log loss of predictors, one for each draw of the data."""
     return {
-        name: _both([[metric(f, d) for f, d in zip(side, data, strict=True)] for side in (published, ours)])
+        name: _both([[metric(f, d) for f, d in zip(side, data, strict=True)] for side in (theirs, ours)])
         for name, metric in (("test AUC", _auc), ("test log loss", _log_loss))
     }

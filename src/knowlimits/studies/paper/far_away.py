@@ -4,18 +4,19 @@ The paper's theorem says that scores become constant along a ray. `measure_limit
 values near the data; `follow_rays` shows how the models get there.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from knowlimits import scores
-from knowlimits.limits.far_field import far_field, horizon
+from knowlimits.limits import far_field, horizon
 from knowlimits.plane import partition
 from knowlimits.train.classifiers import StackClassifier
 from knowlimits.train.classifiers.holdout import Split
 
-#: Scores that the table and the figure show.
-SCORES = ("max_prob", "entropy", "expected_entropy", "variance", "mutual_information")
+#: Scores that the table and the figure show: all, without the other names that some have.
+SCORES = tuple(name for name, function in scores.SCORES.items() if function.__name__ == name)
 #: From this probability on the table calls a model confident.
 CONFIDENT = 0.99
 # In units of the last radius, which lies hundreds of times farther out than the data for an ensemble.
@@ -124,3 +125,29 @@ def count_polytopes(name: str, model: StackClassifier) -> Polytopes:
         float(np.mean([(~p.bounded).sum() for p in cells])),
         horizon(model).share(CONFIDENT),
     )
+
+
+def mean_limits(repetitions: Sequence[Limits]) -> Limits:
+    """The mean of one model over draws of the data."""
+    return Limits(
+        repetitions[0].model,
+        {score: _mean(one.near[score] for one in repetitions) for score in SCORES},
+        {score: _mean(one.far[score] for one in repetitions) for score in SCORES},
+        _mean(one.confident_near for one in repetitions),
+        _mean(one.confident_far for one in repetitions),
+        _mean(one.radius for one in repetitions),
+    )
+
+
+def mean_polytopes(repetitions: Sequence[Polytopes]) -> Polytopes:
+    """The mean of one model over draws of the data."""
+    return Polytopes(
+        repetitions[0].model,
+        _mean(one.cells for one in repetitions),
+        _mean(one.unbounded for one in repetitions),
+        _mean(one.share for one in repetitions),
+    )
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))

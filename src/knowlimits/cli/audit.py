@@ -1,0 +1,88 @@
+"""`knowlimits audit`: the report on a person's own model."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from knowlimits.cli.mistakes import UsageError
+from knowlimits.cli.preamble import check_outputs, check_seed, check_whole, load_model
+
+
+def audit(
+    model: Path,
+    data: Path,
+    *,
+    target: str | None = None,
+    test: Path | None = None,
+    continuous: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    layer: str | None = None,
+    max_rows: int = 2000,
+    seed: int = 0,
+    html: Path | None = None,
+    force: bool = False,
+) -> None:
+    """Where a model of your own is sure of itself without reason, how soon, and what helps.
+
+    Parameters
+    ----------
+    model
+        A file written by knowlimits.save, an ONNX file (.onnx) or a torch.export program (.pt2).
+    data
+        CSV file of data like those that the model was trained on, with a line of names on top.
+    target
+        Column of the labels in it; without it there are none.
+    test
+        CSV file of rows that the model has not seen, with the same columns.
+    continuous
+        Columns to move, or all; without it those that do not look like codes.
+    layer
+        Submodule whose input are the features that detectors look at; the last linear layer without it.
+    max_rows
+        Of larger tables so many rows are drawn.
+    seed
+        Fixes what is drawn.
+    html
+        Report to write, one file that needs nothing else.
+    force
+        Replace a report that is there.
+    """
+    check_seed(seed)
+    check_whole("--max-rows", max_rows, 16)
+    check_outputs({"--html": html}, model, data, test, overwrite=force)
+    from knowlimits.auditing import audit as run
+    from knowlimits.files.tables import read_numbers, read_table
+
+    def read(path: Path) -> tuple[Any, Any, list[str]]:
+        if target is not None:
+            return read_table(path, target)
+        values, names = read_numbers(path)
+        return values, None, names
+
+    loaded = load_model(model)
+    X, y, names = read(data)
+    X_test = y_test = None
+    if test is not None:
+        X_test, y_test, others = read(test)
+        if others != names:
+            raise UsageError(f"--test: {test} must have the columns of {data}, in their order. Got {', '.join(others)}.")
+    columns = "all" if continuous == ("all",) else list(continuous) or None
+    found = run(
+        loaded,
+        X,
+        y,
+        feature_names=names,
+        continuous=columns,
+        X_test=X_test,
+        y_test=y_test,
+        layer=layer,
+        max_rows=max_rows,
+        random_state=seed,
+        verbose=sys.stderr.isatty(),
+    )
+    if html is not None:
+        found.to_html(html, overwrite=force)
+    print(found)
+    if html is not None:
+        print(f"\nThe report: {html}")

@@ -1,0 +1,65 @@
+"""`knowlimits regions`: the cells of a model."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from knowlimits.cli.preamble import check_outputs, load_model, no_screen
+from knowlimits.outputs import write_csv
+
+if TYPE_CHECKING:
+    from knowlimits.plane import Partition
+
+
+def regions(
+    model: Path,
+    *,
+    box: tuple[float, float, float, float] | None = None,
+    member: int | None = None,
+    jobs: int = 1,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    csv: Path | None = None,
+) -> None:
+    """Count and draw the polytopes of a model of two features.
+
+    Parameters
+    ----------
+    model
+        A file written by knowlimits.save, an ONNX file (.onnx) or a torch.export program (.pt2).
+    box
+        Only this part of the plane: x from, x to, y from, y to.
+    member
+        Index of the one member to take of an ensemble; all together without it.
+    jobs
+        Processes to work in, each on a part of the plane; -1 for one per core.
+    output
+        Figure to write: the entropy and the polytopes, as .png, .pdf or .svg.
+    csv
+        Table to write, a row for every cell: its area, whether it is bounded, and the polygon.
+    """
+    check_outputs({"--output": output, "--csv": csv}, model)
+    from knowlimits.plane import partition
+
+    loaded = load_model(model)
+    cells = partition(loaded, box=box, member=member, jobs=jobs, verbose=sys.stderr.isatty())
+    if output is not None:
+        no_screen()
+        from knowlimits import plots
+
+        plots.save(plots.polytopes(loaded, cells, box), output)
+    if csv is not None:
+        _write_table(csv, cells)
+    print(cells)
+    print(f"{len(cells.merged())} linear regions")
+    print(f"outermost vertex at distance {cells.outermost:.6g}; {cells.resolved} vertices needed rational arithmetic")
+
+
+def _write_table(path: Path, cells: "Partition") -> None:
+    """Write a row for every cell: whether it is bounded, its area, and its vertices as ``x y w`` separated by semicolons."""
+    rows = []
+    for i in range(len(cells)):
+        corners = "; ".join(f"{x:.17g} {y:.17g} {w:.0f}" for x, y, w in cells.vertices[cells.polygon(i)])
+        rows.append([i, bool(cells.bounded[i]), f"{cells.area[i]:.17g}", corners])
+    write_csv(path, ["cell", "bounded", "area", "vertices"], rows)

@@ -1,0 +1,1 @@
+"""`knowlimits search`: the hyperparameter search of the paper."""

@@ -1,0 +1,1 @@
+"""`knowlimits detect`: scores and detectors on real tables."""

@@ -1,0 +1,106 @@
+"""Commands as people run them, and mistakes that end them."""
+
+import csv
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+
+import knowlimits as kl
+from knowlimits.cli import detect, preamble, search
+from knowlimits.studies import half_moons
+from knowlimits.studies.tables.sets import SETS
+from knowlimits.train.search.search import SAMPLERS
+from knowlimits.train.search.trials import OBJECTIVES
+from tests.command import run
+
+
+def test_choices_are_those_that_there_are():
+    assert tuple(half_moons.model_names()) == preamble.MODELS
+    assert get_args(search.Objective) == tuple(OBJECTIVES)
+    assert get_args(search.Sampler) == tuple(SAMPLERS)
+    assert get_args(detect.Set) == SETS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["reproduce", "--models", "nnensembel"], "--models must be of NN, PlattScalingNN, MCDropout, BBB, NNEnsemble, Anch"),
+        (["search", "--sampler", "random", "--objective", "acuracy"], "Got 'acuracy' instead. Did you mean accuracy?"),
+        (["detect", "--ood", "x"], "--data, --target and --ood must be given together. Got --ood alone."),
+        (["detect", "--sets", "WINE", "iris"], "--sets must be of breast_cancer, wine, digits. Got 'iris' instead."),
+    ],
+)
+def test_what_was_given_is_told_beside_what_is_accepted(arguments, message):
+    result = run(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--models", "NNEnsembel"], "Did you mean NNEnsemble?"),
+        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--out", "/proc/nowhere"], "cannot write to /proc/nowhere"),
+        (["--device", "quantum"], "cannot use 'quantum'"),
+    ],
+)
+def test_mistakes_get_one_line_and_status_2(arguments, message, tmp_path):
+    result = run("reproduce", *(["--out", tmp_path] if "--out" not in arguments else []), *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--models", "PlattScalingNN"], "it takes the winner of NN"),
+        (["--trials", "0"], "--trials must be at least 1"),
+        (["--data", "x.csv"], "--data and --target must be given together"),
+        (["--data", "x.csv", "--target", "y"], "x.csv"),
+        (["--space", "none.toml"], "none.toml"),
+        (["--objective", "f1"], "objective must be one of"),
+        (["--storage", "mysql://a/b"], "storage must be"),
+        (["--dask", "tcp://127.0.0.1:9"], "no Dask scheduler answers"),
+    ],
+)
+def test_mistakes_of_a_search_get_one_line_and_status_2(arguments, message, tmp_path):
+    result = run("search", "--out", tmp_path, *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len([line for line in result.stderr.strip().splitlines() if line.startswith("knowlimits:")]) == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_regions_counts_draws_and_writes_a_table(tmp_path):
+    data = half_moons.draw_data(0)
+    model = kl.NeuralNetwork(hidden_sizes=(6,), epochs=2, random_state=0).fit(data.X, data.y)
+    kl.save(model, tmp_path / "model.safetensors")
+    out = tmp_path / "new" / "cells.png", tmp_path / "cells.csv"
+    result = run("regions", tmp_path / "model.safetensors", "-o", out[0], "--csv", out[1])
+    assert result.returncode == 0, result.stderr
+    cells = kl.partition(model)
+    assert f"{len(cells)} cells" in result.stdout
+    assert out[0].read_bytes().startswith(b"\x89PNG")
+    with out[1].open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(cells)
+    assert sum(row["bounded"] == "False" for row in rows) == (~cells.bounded).sum()
+    boxed = run("regions", tmp_path / "model.safetensors", "--box", "0", "1", "0", "1")
+    assert "0 of them unbounded" in boxed.stdout
+    pickled = run("regions", tmp_path / "model.pkl")
+    assert pickled.returncode == 2
+    assert "is a pickle" in pickled.stderr
+    missing = run("regions", tmp_path / "none.safetensors")
+    assert missing.returncode == 2
+    assert len(missing.stderr.strip().splitlines()) == 1
+
+
+def test_version_and_help_do_not_import_torch():
+    code = "import sys; from knowlimits.cli.main import app; app(['--help'], result_action='return_value'); "
+    code += "assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+    assert run("--version").stdout.strip() == "0.1.0"
