@@ -186,7 +186,7 @@ def test_files_that_are_not_ours(tmp_path):
         ({"learning_rate": float("nan")}, "learning_rate must be"),
         ({"dropout": 1.0}, r"dropout must be a number in \[0, 1\)"),
         ({"batch_size": 2.5}, "batch_size must be an integer"),
-        ({"class_weight": "heavy"}, "class_weight must be None, 'batch'"),
+        ({"class_weight": "heavy"}, "class_weight must be one of 'batch', 'balanced', None or a dictionary"),
     ],
 )
 def test_bad_parameters(parameters, message):
