@@ -33,6 +33,7 @@ LAYERS = (
     "files",
     "auditing",
     "testing",
+    "testing_model",
     "studies",
     "plots",
     "cli",
