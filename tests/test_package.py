@@ -35,6 +35,7 @@ LAYERS = (
     "files",
     "auditing",
     "testing",
+    "testing_model",
     "plots",
     "studies",
     "cli",

@@ -33,7 +33,7 @@ _HOMES = {
     "audit": "knowlimits.auditing",
     "breakpoints": "knowlimits.plane",
     "detectors": "knowlimits.detectors",
-    "dropout_members": "knowlimits.model.dropout",
+    "dropout_members": "knowlimits.model.dropout_members",
     "far_field": "knowlimits.limits",
     "fit_together": "knowlimits.train.classifiers",
     "horizon": "knowlimits.limits",
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from knowlimits.files.saved import save
     from knowlimits.follow import UnsupportedOperation
     from knowlimits.limits.far_field import FarField, Horizon, far_field, horizon
-    from knowlimits.model.dropout import dropout_members
+    from knowlimits.model.dropout_members import dropout_members
     from knowlimits.model.stack import Stack
     from knowlimits.ood.remedies.guard import Guard
     from knowlimits.ood.remedies.laplace import LastLayerLaplace

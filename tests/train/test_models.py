@@ -1,4 +1,7 @@
 import importlib
+import inspect
+import re
+from pathlib import Path
 
 import joblib
 import mpmath
@@ -10,30 +13,110 @@ from sklearn.datasets import load_breast_cancer, load_iris, load_wine, make_moon
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import knowlimits as kl
+from knowlimits.studies.half_moons import settings
+from knowlimits.testing_model import check_model
+from knowlimits.train import classifiers
+from knowlimits.train.classifiers import CLASSIFIERS, StackClassifier
+from knowlimits.train.classifiers.docstrings import inherit_args
 from knowlimits.train.classifiers.platt_scaled import platt_scale, temperature
+from knowlimits.train.networks import ClassWeight
 
 QUICK = {"epochs": 30, "learning_rate": 0.01}
-CLASSIFIERS = [
-    kl.NeuralNetwork(**QUICK),
-    kl.PlattScaled(**QUICK),
-    kl.MCDropout(**QUICK, members=5),
-    kl.BayesByBackprop(members=5),
-    kl.Ensemble(**QUICK, members=3),
-    kl.AnchoredEnsemble(**QUICK, members=3),
-]
-each = pytest.mark.parametrize("model", CLASSIFIERS, ids=lambda m: type(m).__name__)
+# Where a few members are enough, and for those that do not learn with these.
+FEW = {"members": 3}
+SETTINGS = {"BayesByBackprop": {"members": 5}}
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks(CLASSIFIERS)
-def test_scikit_learn_contract(estimator, check):
-    check(estimator)
+def quick(name, kind):
+    """A registered class with settings to test it with."""
+    return kind(**SETTINGS.get(name, QUICK | FEW if "members" in inspect.signature(kind).parameters else QUICK))
 
 
-DEFAULTS = [kl.NeuralNetwork, kl.PlattScaled, kl.MCDropout, kl.BayesByBackprop, kl.Ensemble, kl.AnchoredEnsemble]
+DEFAULTS = list(CLASSIFIERS.values())
+MODELS = [quick(name, kind) for name, kind in CLASSIFIERS.items()]
+each = pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+
+
+@each
+def test_contract(model):
+    check_model(model)
+
+
+def test_every_classifier_is_registered_and_public():
+    package = Path(classifiers.__file__).parent
+    for path in package.glob("*.py"):
+        for name, kind in vars(importlib.import_module(f"{classifiers.__name__}.{path.stem}")).items():
+            if inspect.isclass(kind) and issubclass(kind, StackClassifier) and not inspect.isabstract(kind):
+                assert CLASSIFIERS.get(name) is kind, f"{path.name}: {name} must be in CLASSIFIERS"
+    for name, kind in CLASSIFIERS.items():
+        assert getattr(kl, name) is kind
+    assert {table["class"] for table in settings()["models"].values()} <= set(CLASSIFIERS)
+
+
+@pytest.mark.parametrize("kind", DEFAULTS)
+def test_every_parameter_is_in_the_signature_and_documented(kind):
+    shown = dict(re.findall(r"^    (\w+): (.+)$", inspect.getdoc(kind).partition("Args:")[2], re.MULTILINE))
+    parameters = inspect.signature(kind).parameters
+    assert list(shown) == list(parameters)
+    assert all(len(text) > 10 for text in shown.values())
+    assert [p.name for p in parameters.values() if p.kind is not p.KEYWORD_ONLY] == ["hidden_sizes"]
+    assert kind((3, 4)).hidden_sizes == (3, 4)
+    # What a class does not say anew has the default and the text of the base.
+    base = inspect.signature(StackClassifier).parameters
+    for name in set(base) - set(inspect.get_annotations(kind)):
+        assert parameters[name] == base[name]
+        assert shown[name] in StackClassifier.__doc__
+
+
+@pytest.mark.parametrize(
+    ("doc", "merged"),
+    [
+        (None, None),
+        ("One line.", "One line.\n\nArgs:\n    a: first\n        of two lines.\n    b: second.\n"),
+        (
+            """One line.
+
+            Args:
+                b: another.
+                c: third.
+
+            Raises:
+                ValueError: if so.
+            """,
+            "One line.\n\nArgs:\n    a: first\n        of two lines.\n    b: another.\n    c: third.\n\n"
+            "Raises:\n    ValueError: if so.\n",
+        ),
+    ],
+)
+def test_docstrings_are_merged(doc, merged):
+    base = """Base.
+
+    Args:
+        a: first
+            of two lines.
+        b: second.
+
+    Attributes:
+        d: not this.
+    """
+    assert inherit_args(doc, base) == merged
+
+
+@each
+def test_options_may_be_enumerations(model):
+    chosen = _fitted(model, class_weight=ClassWeight.BATCH)
+    assert chosen.get_params()["class_weight"] is clone(chosen).class_weight is ClassWeight.BATCH
+    np.testing.assert_array_equal(
+        chosen.predict_members(moons()[2]), _fitted(model, class_weight="batch").predict_members(moons()[2])
+    )
+
+
+def _fitted(model, **parameters):
+    return clone(model).set_params(random_state=0, **parameters).fit(*moons())
+
+
 SEEDS = range(3)
 
 
@@ -113,7 +196,7 @@ def moons(seed=0):
 
 @each
 def test_fitting_together_changes_nothing(model):
-    others = [clone(m).set_params(random_state=9) for m in CLASSIFIERS]
+    others = [clone(m).set_params(random_state=9) for m in MODELS]
     tasks = [clone(model).set_params(random_state=s) for s in (1, 2)]
     kl.fit_together([(m, *moons(i)) for i, m in enumerate([*others, *tasks])])
     for i, m in enumerate(tasks, len(others)):
@@ -155,7 +238,7 @@ def test_files_that_are_not_ours(tmp_path):
     from safetensors.torch import save_file
 
     path = tmp_path / "model.safetensors"
-    kl.save(clone(CLASSIFIERS[0]).fit(*moons()), path)
+    kl.save(clone(MODELS[0]).fit(*moons()), path)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ValueError, match="not a complete safetensors file"):
         kl.load(path)
@@ -186,7 +269,7 @@ def test_files_that_are_not_ours(tmp_path):
         ({"learning_rate": float("nan")}, "learning_rate must be"),
         ({"dropout": 1.0}, r"dropout must be a number in \[0, 1\)"),
         ({"batch_size": 2.5}, "batch_size must be an integer"),
-        ({"class_weight": "heavy"}, "class_weight must be None, 'batch'"),
+        ({"class_weight": "heavy"}, "class_weight must be one of 'batch', 'balanced', None or a dictionary"),
     ],
 )
 def test_bad_parameters(parameters, message):
@@ -196,7 +279,7 @@ def test_bad_parameters(parameters, message):
 
 def test_bad_data():
     X, y, X_val, y_val = moons()
-    model = clone(CLASSIFIERS[0])
+    model = clone(MODELS[0])
     with pytest.raises(ValueError, match="at least 2 classes"):
         model.fit(X, 0 * y)
     with pytest.raises(ValueError, match="NaN"):

@@ -15,6 +15,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from optuna.study import StudyDirection
 from sklearn.datasets import load_wine, make_moons
 from sklearn.metrics import roc_auc_score
 
@@ -23,12 +24,11 @@ from knowlimits import plots
 from knowlimits.files.tables import read_table
 from knowlimits.studies.search.hyperparameters import read_hyperparameters
 from knowlimits.studies.search.study import spaces
-from knowlimits.train.search import Space, StudyInUse
+from knowlimits.train.search import Space, StudyInUse, driver
 from knowlimits.train.search.storage import open_study
 from knowlimits.train.search.trials import OBJECTIVES, Problem, evaluate
 from knowlimits.workers import workers
 
-driver = sys.modules["knowlimits.train.search.search"]
 X, Y = make_moons(160, noise=0.125, random_state=0)
 SPACE = {"layers": {"low": 1, "high": 3}, "width": [4, 6], "learning_rate": {"low": 1e-3, "high": 0.1, "log": True}}
 
@@ -76,7 +76,7 @@ def test_draws_lie_in_the_published_space():
     for name, table in spaces().items():
         space = Space.of(table.space, list(table.estimator.get_params()))
         for number in range(100):
-            draws = driver._Draws("random", 0, space, optuna.study.StudyDirection.MAXIMIZE, [])
+            draws = driver._Draws(driver.SAMPLERS["random"], 0, space, StudyDirection.MAXIMIZE, [])
             p = space.parameters(draws(number))
             assert 1 <= len(p["hidden_sizes"]) <= 4
             assert set(p["hidden_sizes"]) < {15, 20, 25}
@@ -186,7 +186,10 @@ def test_other_settings_are_refused(storage):
 
 
 def test_a_second_driver_is_refused(storage):
-    with open_study(storage, "search", "maximize", {}), pytest.raises(StudyInUse, match="driven by another process"):
+    with (
+        open_study(storage, "search", StudyDirection.MAXIMIZE, {}),
+        pytest.raises(StudyInUse, match="driven by another process"),
+    ):
         small(storage=storage)
     small(storage=storage, name="other")
 
@@ -306,7 +309,7 @@ def test_a_search_kept_in_postgresql(postgresql):
     close(small(storage=postgresql, name="first"), small())
     close(small(storage=postgresql, name="first", trials=8), small(trials=8))
     with (
-        open_study(postgresql, "second", "maximize", {}),
+        open_study(postgresql, "second", StudyDirection.MAXIMIZE, {}),
         pytest.raises(StudyInUse, match="driven by another process"),
     ):
         small(storage=postgresql, name="second")
@@ -359,8 +362,8 @@ def test_no_cluster_is_a_clear_error():
     [
         ({"trials": 0}, "trials must be a whole number of at least 1. Got 0"),
         ({"repeats": 1.5}, "repeats must be a whole number"),
-        ({"objective": "f1"}, "objective must be one of auc, log_loss, accuracy, published. Got 'f1'"),
-        ({"sampler": "grid"}, "sampler must be one of random, tpe, gp"),
+        ({"objective": "f1"}, "objective must be one of 'auc', 'log_loss', 'accuracy', 'published'. Got 'f1'"),
+        ({"sampler": "grid"}, "sampler must be one of 'random', 'tpe', 'gp'"),
         ({"storage": "mysql://host/db"}, "storage must be the path of a journal file"),
         ({"storage": "sqlite://memory"}, "storage must be the path of a journal file"),
     ],

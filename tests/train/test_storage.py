@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.study import StudyDirection
 from optuna.trial import create_trial
 
 from knowlimits.train.search import StudyInUse, journal
@@ -32,7 +33,7 @@ def snapshot(folder):
 
 
 def add(storage, count, name="a", before=lambda: None):
-    with open_study(str(storage), name, "maximize", {}) as study:
+    with open_study(str(storage), name, StudyDirection.MAXIMIZE, {}) as study:
         before()
         for _ in range(count):
             study.add_trial(create_trial(value=1.0))
@@ -170,10 +171,10 @@ def test_what_sqlite_would_take_for_its_own_stays(tmp_path):
 
 
 def test_a_journal_has_its_first_record_at_once(tmp_path):
-    with open_study(str(tmp_path / "run"), "a", "minimize", {}) as study:
+    with open_study(str(tmp_path / "run"), "a", StudyDirection.MINIMIZE, {}) as study:
         records = [json.loads(line) for line in (tmp_path / "run").read_text().splitlines()]
         assert records[0]["study_name"] == "a"
-        assert study.direction == optuna.study.StudyDirection.MINIMIZE
+        assert study.direction == StudyDirection.MINIMIZE
     # Others read it as they read any.
     assert optuna.load_study(study_name="a", storage=JournalStorage(JournalFileBackend(str(tmp_path / "run")))).trials == []
 
@@ -219,9 +220,9 @@ def test_two_names_of_one_file_are_one_storage(tmp_path):
     link.symlink_to("run")
     (tmp_path / "folder").mkdir()
     others = [str(link), f"{tmp_path}/folder/../run"]
-    with open_study(str(path), "a", "maximize", {}):
+    with open_study(str(path), "a", StudyDirection.MAXIMIZE, {}):
         for other in others:
-            with pytest.raises(StudyInUse), open_study(other, "a", "maximize", {}):
+            with pytest.raises(StudyInUse), open_study(other, "a", StudyDirection.MAXIMIZE, {}):
                 pass
     assert link.is_symlink()
     assert [add(other, 1) for other in others] == [1, 2]
@@ -244,11 +245,12 @@ def test_a_name_of_two_hundred_letters(tmp_path):
 WRITER = """
 import sys
 from knowlimits.train.search.storage import open_study
+from optuna.study import StudyDirection
 from optuna.trial import create_trial
 storage, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 print("begin", flush=True)
 for part in range(int(sys.argv[4])):
-    with open_study(storage, name, "maximize", {}) as study:
+    with open_study(storage, name, StudyDirection.MAXIMIZE, {}) as study:
         print("open", flush=True)
         for i in range(count):
             study.add_trial(create_trial(value=1.0, user_attrs={"number": i}))

@@ -5,7 +5,6 @@ comes of it would be written with, so that nothing in it can mean something else
 the size of the file.
 """
 
-import inspect
 import itertools
 import json
 import math
@@ -27,11 +26,6 @@ from knowlimits.train.classifiers.checks import check_device
 _VERSION = 1
 _KEY = "knowlimits"
 _GUARD = ("components", "width", "tolerance", "random_state")
-_CLASSES = {
-    name: getattr(classifiers, name)
-    for name in classifiers.__all__
-    if inspect.isclass(getattr(classifiers, name)) and name != "StackClassifier"
-}
 _FIELDS = ("version", "class", "parameters", "classes", "classes_dtype", "feature_names", "n_epochs", "validation_loss")
 # Labels as numpy has them; text of at most 999 letters, as each prediction takes as much memory as the longest.
 _DTYPES = re.compile(r"object|\|b1|\|[iu]1|[<>][iu][248]|[<>]f[248]|[<>]U[1-9]\d{0,2}")
@@ -110,7 +104,8 @@ def _model(header: Any, tensors: dict[str, torch.Tensor], device: str) -> classi
         raise _NewerFormat(f"has format {version}. This version reads up to {_VERSION}: install a newer knowlimits.")
     unknown = set(header) - {*_FIELDS, "guard"}
     _require(not unknown, f"{sorted(unknown)} are unknown")
-    _require(isinstance(header["class"], str) and header["class"] in _CLASSES, f"no class {header['class']!r} is known")
+    name = header["class"]
+    _require(isinstance(name, str) and name in classifiers.CLASSIFIERS, f"no class {name!r} is known")
     guarded = {key.removeprefix("guard."): tensors.pop(key) for key in list(tensors) if key.startswith("guard.")}
     _require(isinstance(header["parameters"], dict), "parameters is no object")
     parameters = dict(header["parameters"])
@@ -118,7 +113,7 @@ def _model(header: Any, tensors: dict[str, torch.Tensor], device: str) -> classi
         parameters["class_weight"] = dict(map(tuple, parameters["class_weight"]["pairs"]))
     if isinstance(parameters["hidden_sizes"], list):
         parameters["hidden_sizes"] = tuple(parameters["hidden_sizes"])
-    model = _CLASSES[header["class"]](**{**parameters, "device": device})
+    model: Any = classifiers.CLASSIFIERS[name](**{**parameters, "device": device})
     model.stack_ = _stack(tensors).to(device)
     model.n_features_in_ = model.stack_.n_features
     model.classes_ = _labels(header["classes"], header["classes_dtype"], model.stack_.classes)
@@ -212,8 +207,14 @@ def _header(model: classifiers.StackClassifier) -> dict[str, Any]:
 
 def _parts(model: classifiers.StackClassifier) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Header and tensors of a fitted classifier."""
-    if _CLASSES.get(type(model).__name__) is not type(model) or not hasattr(model, "stack_"):
+    kind = type(model)
+    if not isinstance(model, classifiers.StackClassifier) or not hasattr(model, "stack_"):
         raise TypeError(f"model must be a fitted classifier of knowlimits. Got {model!r} instead.")
+    if classifiers.CLASSIFIERS.get(kind.__name__) is not kind:
+        raise TypeError(
+            f"model must be of a registered class. Got {kind.__name__} instead: enter it in "
+            "knowlimits.train.classifiers.CLASSIFIERS, under its name, here and wherever its files are loaded."
+        )
     return _header(model), {key: tensor.detach().cpu().contiguous() for key, tensor in model.stack_.state_dict().items()}
 
 

@@ -14,8 +14,7 @@ import numpy as np
 from sklearn.datasets import make_moons
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
-from knowlimits.train import classifiers
-from knowlimits.train.classifiers import StackClassifier, fit_together
+from knowlimits.train.classifiers import CLASSIFIERS, StackClassifier, fit_together
 from knowlimits.train.classifiers.holdout import Split
 
 #: Columns of the table, in order.
@@ -56,7 +55,7 @@ def build(name: str, seed: int, device: str = "cpu", parameters: dict[str, Any] 
         # How many members an ensemble has is no hyperparameter that was searched for.
         parameters = {**{key: value for key, value in published.items() if key == "members"}, **parameters}
     chosen = {**settings()["training"], **(published if parameters is None else parameters)}
-    return getattr(classifiers, model["class"])(**chosen, random_state=seed, device=device)
+    return CLASSIFIERS[model["class"]](**chosen, random_state=seed, device=device)
 
 
 def check(name: str, parameters: dict[str, Any]) -> None:

@@ -5,16 +5,15 @@ Pearce, Leibfried, Brintrup, Zaki and Neely, "Uncertainty in Neural Networks: Ap
 approximates the posterior's.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from knowlimits.train.classifiers.base import StackClassifier, Task
+from knowlimits.model.stack import Stack
+from knowlimits.train.classifiers.base import StackClassifier, Task, stack
 from knowlimits.train.classifiers.checks import check_integer, check_real
-from knowlimits.train.networks import Member
+from knowlimits.train.networks import Point, Settings, Trained
 
 
+@dataclass(repr=False, eq=False, kw_only=True)
 class AnchoredEnsemble(StackClassifier):
     """An ensemble whose networks are anchored to draws from a prior (Pearce et al., 2020).
 
@@ -22,55 +21,21 @@ class AnchoredEnsemble(StackClassifier):
     the prior too, independent of the anchor (their algorithm 1).
 
     Args:
-        hidden_sizes: width of every hidden layer.
         members: number of networks.
         prior_variance: the prior of a layer's weights and biases is N(0, prior_variance / inputs of the layer).
-        learning_rate: step size of Adam.
-        dropout: probability that a hidden unit is dropped in a training step; predictions drop none.
-        class_weight: None; ``"batch"``, which makes the classes of every mini-batch equally heavy, as the paper does;
-            ``"balanced"``, the same over all the data; or a dictionary from labels to weights.
-        batch_size: rows of a mini-batch.
-        epochs: largest number of passes over the data.
-        patience: with a validation set, training stops after so many epochs in a row without a better loss on it.
-        random_state: seed, as scikit-learn means it.
-        device: torch device to train and predict on.
-        verbose: show a progress bar.
     """
 
-    def __init__(
-        self,
-        hidden_sizes: Sequence[int] = (25, 25, 25),
-        *,
-        members: int = 10,
-        prior_variance: float = 2.0,
-        learning_rate: float = 0.005,
-        dropout: float = 0.0,
-        class_weight: dict | str | None = None,
-        batch_size: int = 64,
-        epochs: int = 100,
-        patience: int = 5,
-        random_state: int | np.random.RandomState | None = None,
-        device: str = "cpu",
-        verbose: bool = False,
-    ):
-        self.hidden_sizes = hidden_sizes
-        self.members = members
-        self.prior_variance = prior_variance
-        self.learning_rate = learning_rate
-        self.dropout = dropout
-        self.class_weight = class_weight
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.patience = patience
-        self.random_state = random_state
-        self.device = device
-        self.verbose = verbose
+    members: int = 10
+    prior_variance: float = 2.0
+    learning_rate: float = 0.005
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_integer("members", self.members, 1)
         check_real("prior_variance", self.prior_variance, 0)
 
-    def _members(self, task: Task) -> list[Member]:
-        members = [self._member(task, seed) for seed in task.seeds(self.members)]
-        return [replace(m, prior_variance=self.prior_variance) for m in members]
+    def _networks(self, task: Task) -> list[Settings]:
+        return [self._network(task, seed, Point(self.prior_variance)) for seed in task.seeds(self.members)]
+
+    def _build_stack(self, task: Task, settings: list[Settings], trained: list[Trained]) -> Stack:
+        return stack([t.learnt.mean for t in trained])

@@ -1,13 +1,14 @@
-"""What the six classifiers share: parameters, checks of the data, training, predictions.
+"""What the classifiers share: parameters, checks of the data, training, predictions.
 
-A classifier says which networks it wants trained (`_members`) and how they become its `stack_` (`_build_stack`). Everything
+A classifier says which networks it wants trained (`_networks`) and how they become its `stack_` (`_build_stack`). Everything
 between is `fit_together`, which trains the networks of any number of classifiers as one population.
 """
 
 import itertools
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ from knowlimits import scores
 from knowlimits._machine import are_small, one_thread
 from knowlimits.model.stack import Stack
 from knowlimits.progress import progress_bar
-from knowlimits.train.classifiers.checks import check_device, check_integer, check_real
-from knowlimits.train.networks import Member, Trained, train
+from knowlimits.train.classifiers.checks import check_choice, check_device, check_integer, check_real
+from knowlimits.train.classifiers.docstrings import inherit_args
+from knowlimits.train.networks import ClassWeight, Method, Point, Settings, Trained, train
 
 # Weights of one network, 1 GB in float32; training takes several times as much.
 _MOST_WEIGHTS = 2**28
@@ -40,7 +42,7 @@ class Task:
         rows: indices of the rows to learn from.
         validation_rows: indices of the rows to validate on; may be empty.
         classes: number of classes.
-        random: the source of the members' seeds.
+        random: the source of the networks' seeds.
     """
 
     X: np.ndarray
@@ -51,12 +53,29 @@ class Task:
     random: np.random.RandomState
 
     def seeds(self, count: int) -> list[int]:
-        """Seeds for `count` members."""
+        """Seeds for `count` networks."""
         return self.random.randint(np.iinfo(np.int32).max, size=count).tolist()
 
 
-class StackClassifier(ClassifierMixin, BaseEstimator):
+@dataclass(repr=False, eq=False)
+class StackClassifier(ClassifierMixin, BaseEstimator, ABC):
     """Base of the classifiers whose prediction is the mean over the members of a `Stack`.
+
+    A subclass is a dataclass, too: ``@dataclass(repr=False, eq=False, kw_only=True)``. It declares the parameters that it has
+    beside these, and documents them; those below are added to its documentation.
+
+    Args:
+        hidden_sizes: width of every hidden layer.
+        learning_rate: step size of Adam.
+        dropout: probability that a hidden unit is dropped in a training step; predictions drop none.
+        class_weight: None; ``"batch"``, which makes the classes of every mini-batch equally heavy, as the paper does;
+            ``"balanced"``, the same over all the data; or a dictionary from labels to weights.
+        batch_size: rows of a mini-batch.
+        epochs: largest number of passes over the data.
+        patience: with a validation set, training stops after so many epochs in a row without a better loss on it.
+        random_state: seed, as scikit-learn means it.
+        device: torch device to train and predict on.
+        verbose: show a progress bar.
 
     Attributes:
         stack_: the fitted members, a `knowlimits.Stack` in float64.
@@ -66,16 +85,22 @@ class StackClassifier(ClassifierMixin, BaseEstimator):
         validation_loss_: weighted cross-entropy on the validation set, one list of epochs per trained network.
     """
 
-    hidden_sizes: Sequence[int]
-    learning_rate: float
-    dropout: float
-    class_weight: dict | str | None
-    batch_size: int
-    epochs: int
-    patience: int
-    random_state: int | np.random.RandomState | None
-    device: str
-    verbose: bool
+    hidden_sizes: Sequence[int] = (25, 25, 25)
+    _: KW_ONLY
+    learning_rate: float = 0.001
+    dropout: float = 0.0
+    class_weight: dict | str | None = None
+    batch_size: int = 64
+    epochs: int = 100
+    patience: int = 5
+    random_state: int | np.random.RandomState | None = None
+    device: str = "cpu"
+    verbose: bool = False
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        parent = next(kind for kind in cls.__mro__[1:] if issubclass(kind, StackClassifier))
+        cls.__doc__ = inherit_args(cls.__doc__, parent.__doc__)
 
     def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> "StackClassifier":
         """Train on `X` and `y`.
@@ -137,11 +162,9 @@ class StackClassifier(ClassifierMixin, BaseEstimator):
         check_integer("batch_size", self.batch_size, 1)
         check_integer("epochs", self.epochs, 1)
         check_integer("patience", self.patience, 1)
-        if isinstance(self.class_weight, str) and self.class_weight not in ("batch", "balanced"):
-            raise ValueError(
-                "class_weight must be None, 'batch', 'balanced' or a dictionary from labels to weights. "
-                f"Got {self.class_weight!r} instead."
-            )
+        if self.class_weight is not None and not isinstance(self.class_weight, dict):
+            beside = ", None or a dictionary from labels to weights"
+            check_choice("class_weight", self.class_weight, ClassWeight, beside)
 
     def _check_trainable(self, features: int, classes: int) -> None:
         """Raise unless the parameters can be trained on data of so many features and classes.
@@ -192,20 +215,26 @@ class StackClassifier(ClassifierMixin, BaseEstimator):
         random = check_random_state(self.random_state)
         return Task(X, y, rows, validation_rows, len(self.classes_), random)
 
-    def _class_weight(self, task: Task) -> np.ndarray | str | None:
+    def _class_weight(self, task: Task) -> np.ndarray | ClassWeight | None:
         if self.class_weight is None:
             return None
-        if self.class_weight == "batch":
-            return "batch"
+        if self.class_weight == ClassWeight.BATCH:
+            return ClassWeight.BATCH
         return compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[task.y[task.rows]])
 
-    def _member(self, task: Task, seed: int) -> Member:
-        """One plain network; classifiers change what differs."""
-        sizes = self._sizes(task.X.shape[1], task.classes)
-        return Member(
-            sizes=sizes,
+    def _network(self, task: Task, seed: int, method: Method | None = None) -> Settings:
+        """A network to train, with the parameters that all classifiers have.
+
+        Args:
+            task: the data.
+            seed: what all its random numbers hang on, one of `task.seeds`.
+            method: how it learns; without one, its weights are numbers.
+        """
+        return Settings(
+            sizes=self._sizes(task.X.shape[1], task.classes),
             seed=seed,
             rows=task.rows,
+            method=method or Point(),
             validation_rows=task.validation_rows,
             learning_rate=self.learning_rate,
             dropout=self.dropout,
@@ -215,22 +244,22 @@ class StackClassifier(ClassifierMixin, BaseEstimator):
             patience=self.patience,
         )
 
-    def _members(self, task: Task) -> list[Member]:
-        """The networks to train."""
-        return [self._member(task, seed) for seed in task.seeds(1)]
+    @abstractmethod
+    def _networks(self, task: Task) -> list[Settings]:
+        """The networks to train, made by `_network`."""
 
-    def _build_stack(self, task: Task, members: list[Member], trained: list[Trained]) -> Stack:
-        """The members whose mean is the prediction."""
-        return stack([t.layers for t in trained])
+    @abstractmethod
+    def _build_stack(self, task: Task, settings: list[Settings], trained: list[Trained]) -> Stack:
+        """The members whose mean is the prediction, from the networks after training."""
 
-    def _finish(self, task: Task, members: list[Member], trained: list[Trained]) -> None:
+    def _finish(self, task: Task, settings: list[Settings], trained: list[Trained]) -> None:
         for number, t in enumerate(trained):
-            if t.diverged:
+            if not t.learnt.finite:
                 raise FloatingPointError(
                     f"training of network {number} diverged: a weight is not finite. "
                     f"Lower learning_rate (now {self.learning_rate}) or scale the features."
                 )
-        self.stack_ = self._build_stack(task, members, trained).to(torch.device(self.device))
+        self.stack_ = self._build_stack(task, settings, trained).to(torch.device(self.device))
         self.n_epochs_ = np.array([t.epochs for t in trained])
         self.validation_loss_ = [t.validation_loss for t in trained]
 
@@ -266,26 +295,26 @@ def fit_each(tasks: Sequence[Sequence[Any]], verbose: bool | None = None) -> lis
     groups = defaultdict(list)
     for classifier, *data in tasks:
         task = classifier._task(*data, *(None,) * (4 - len(data)))
-        members = classifier._members(task)
+        settings = classifier._networks(task)
         groups[str(classifier.device), task.X.shape[1], task.classes].append(len(prepared))
-        prepared.append((classifier, task, members))
-    total = sum(member.epochs for _, _, members in prepared for member in members)
+        prepared.append((classifier, task, settings))
+    total = sum(s.epochs for _, _, settings in prepared for s in settings)
     show = any(classifier.verbose for classifier, _, _ in prepared) if verbose is None else verbose
-    networks = sum(len(members) for _, _, members in prepared)
+    networks = sum(len(settings) for _, _, settings in prepared)
     with progress_bar(f"training {networks} networks", total, show) as progress:
         for (device, _, classes), indices in groups.items():
             shifted = []
             offset = 0
-            for _, task, members in (prepared[i] for i in indices):
-                shifted += [replace(m, rows=m.rows + offset, validation_rows=m.validation_rows + offset) for m in members]
+            for _, task, settings in (prepared[i] for i in indices):
+                shifted += [replace(s, rows=s.rows + offset, validation_rows=s.validation_rows + offset) for s in settings]
                 offset += len(task.X)
             X = np.concatenate([prepared[i][1].X for i in indices]) if len(indices) > 1 else prepared[indices[0]][1].X
             y = np.concatenate([prepared[i][1].y for i in indices])
             trained = iter(train(shifted, X, y, classes, device, progress))
             for i in indices:
-                classifier, task, members = prepared[i]
+                classifier, task, settings = prepared[i]
                 try:
-                    classifier._finish(task, members, [next(trained) for _ in members])
+                    classifier._finish(task, settings, [next(trained) for _ in settings])
                 except FloatingPointError as error:
                     errors[i] = error
     return errors

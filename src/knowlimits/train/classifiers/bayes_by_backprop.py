@@ -5,19 +5,17 @@ weight, fitted by variational inference with a scale-mixture prior. The weights 
 when the classifier is fitted.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch.nn.functional import softplus
 
 from knowlimits.model.stack import Stack
 from knowlimits.train.classifiers.base import StackClassifier, Task, stack
 from knowlimits.train.classifiers.checks import check_choice, check_integer, check_real
-from knowlimits.train.networks import Member, Trained, Variational, stream
+from knowlimits.train.networks import KLWeights, Settings, Trained, Variational, stream
 
 
+@dataclass(repr=False, eq=False, kw_only=True)
 class BayesByBackprop(StackClassifier):
     """A ReLU classifier with a Gaussian over every weight, one member per weight sample (Blundell et al., 2015).
 
@@ -28,7 +26,6 @@ class BayesByBackprop(StackClassifier):
     share of each class, whatever the input.
 
     Args:
-        hidden_sizes: width of every hidden layer.
         members: number of weight samples to predict with.
         posterior_mu: centre of the initial posterior means, which are N(posterior_mu, 0.1^2).
         posterior_rho: centre of the initial `rho`, N(posterior_rho, 0.1^2); a weight's standard deviation is log(1 + exp(rho)).
@@ -40,62 +37,19 @@ class BayesByBackprop(StackClassifier):
         kl_weights: how the KL term is spread over the mini-batches of an epoch: ``"geometric"``, most of it on
             the first, as Blundell et al. prefer (section 3.4), or ``"uniform"``.
         samples: weight samples per training step.
-        learning_rate: step size of Adam.
-        dropout: probability that a hidden unit is dropped in a training step; predictions drop none.
-        class_weight: None; ``"batch"``, which makes the classes of every mini-batch equally heavy, as the paper does;
-            ``"balanced"``, the same over all the data; or a dictionary from labels to weights.
-        batch_size: rows of a mini-batch.
-        epochs: largest number of passes over the data.
-        patience: with a validation set, training stops after so many epochs in a row without a better loss on it.
-        random_state: seed, as scikit-learn means it.
-        device: torch device to train and predict on.
-        verbose: show a progress bar.
     """
 
-    def __init__(
-        self,
-        hidden_sizes: Sequence[int] = (25, 25, 25),
-        *,
-        members: int = 50,
-        posterior_mu: float = 0.0,
-        posterior_rho: float = -4.0,
-        prior_pi: float = 0.5,
-        prior_sigma1: float = 1.0,
-        prior_sigma2: float = 0.5,
-        beta: float = 0.1,
-        anneal: bool = True,
-        kl_weights: str = "geometric",
-        samples: int = 3,
-        learning_rate: float = 0.005,
-        dropout: float = 0.0,
-        class_weight: dict | str | None = None,
-        batch_size: int = 64,
-        epochs: int = 100,
-        patience: int = 5,
-        random_state: int | np.random.RandomState | None = None,
-        device: str = "cpu",
-        verbose: bool = False,
-    ):
-        self.hidden_sizes = hidden_sizes
-        self.members = members
-        self.posterior_mu = posterior_mu
-        self.posterior_rho = posterior_rho
-        self.prior_pi = prior_pi
-        self.prior_sigma1 = prior_sigma1
-        self.prior_sigma2 = prior_sigma2
-        self.beta = beta
-        self.anneal = anneal
-        self.kl_weights = kl_weights
-        self.samples = samples
-        self.learning_rate = learning_rate
-        self.dropout = dropout
-        self.class_weight = class_weight
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.patience = patience
-        self.random_state = random_state
-        self.device = device
-        self.verbose = verbose
+    members: int = 50
+    posterior_mu: float = 0.0
+    posterior_rho: float = -4.0
+    prior_pi: float = 0.5
+    prior_sigma1: float = 1.0
+    prior_sigma2: float = 0.5
+    beta: float = 0.1
+    anneal: bool = True
+    kl_weights: str = "geometric"
+    samples: int = 3
+    learning_rate: float = 0.005
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -107,10 +61,10 @@ class BayesByBackprop(StackClassifier):
         check_real("prior_sigma1", self.prior_sigma1, 0)
         check_real("prior_sigma2", self.prior_sigma2, 0)
         check_real("beta", self.beta, 0, bounds="[)")
-        check_choice("kl_weights", self.kl_weights, ("geometric", "uniform"))
+        check_choice("kl_weights", self.kl_weights, KLWeights)
 
-    def _members(self, task: Task) -> list[Member]:
-        settings = Variational(
+    def _networks(self, task: Task) -> list[Settings]:
+        method = Variational(
             mu=self.posterior_mu,
             rho=self.posterior_rho,
             prior_pi=self.prior_pi,
@@ -118,17 +72,11 @@ class BayesByBackprop(StackClassifier):
             prior_sigma2=self.prior_sigma2,
             beta=self.beta,
             anneal=self.anneal,
-            kl_weights=self.kl_weights,
+            kl_weights=KLWeights(self.kl_weights),
             samples=self.samples,
         )
-        return [replace(member, variational=settings) for member in super()._members(task)]
+        return [self._network(task, seed, method) for seed in task.seeds(1)]
 
-    def _build_stack(self, task: Task, members: list[Member], trained: list[Trained]) -> Stack:
-        rng = stream(members[0].seed, "predict")
-        networks = []
-        for _ in range(self.members):
-            networks.append([])
-            for mu, rho in zip(trained[0].layers, trained[0].rho, strict=True):
-                noise = torch.from_numpy(rng.standard_normal(mu.shape))
-                networks[-1].append(mu.double() + softplus(rho.double()) * noise)
-        return stack(networks)
+    def _build_stack(self, task: Task, settings: list[Settings], trained: list[Trained]) -> Stack:
+        rng = stream(settings[0].seed, "predict")
+        return stack([trained[0].learnt.draw(rng) for _ in range(self.members)])

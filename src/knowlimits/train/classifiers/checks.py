@@ -1,6 +1,6 @@
 """Errors about parameters, in one form: what must hold, and what was given instead."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -27,10 +27,18 @@ def check_real(name: str, value: Any, low: float, high: float = float("inf"), bo
         raise ValueError(accepted)
 
 
-def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Raise unless `value` is one of `choices`."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {value!r} instead.")
+def check_choice(name: str, value: Any, choices: Iterable[str], beside: str = "") -> None:
+    """Raise unless `value` is one of `choices`, an enumeration's members or a registry's names.
+
+    Args:
+        name: of the parameter.
+        value: what was given.
+        choices: what is accepted.
+        beside: what else is accepted, and has been checked for, as text that goes on after the last choice.
+    """
+    names = [str(choice) for choice in choices]
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, names))}{beside}. Got {value!r} instead.")
 
 
 def check_device(device: Any) -> None:

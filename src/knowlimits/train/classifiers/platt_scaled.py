@@ -6,8 +6,7 @@ temperature scaling (Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern 
 other.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,12 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax
 
 from knowlimits.model.stack import Stack
-from knowlimits.train.classifiers.base import StackClassifier, Task
+from knowlimits.train.classifiers.base import StackClassifier, Task, stack
 from knowlimits.train.classifiers.checks import check_real
-from knowlimits.train.networks import Member, Trained, stream
+from knowlimits.train.networks import Settings, Trained, stream
 
 
+@dataclass(repr=False, eq=False, kw_only=True)
 class PlattScaled(StackClassifier):
     """A ReLU classifier with its logits scaled on a validation set (Platt, 1999; Guo et al., 2017).
 
@@ -29,58 +29,22 @@ class PlattScaled(StackClassifier):
     held out, nothing is scaled.
 
     Args:
-        hidden_sizes: width of every hidden layer.
         holdout: share of every class that is held out for the scaling when `fit` gets no validation set.
-        learning_rate: step size of Adam.
-        dropout: probability that a hidden unit is dropped in a training step; predictions drop none.
-        class_weight: None; ``"batch"``, which makes the classes of every mini-batch equally heavy, as the paper does;
-            ``"balanced"``, the same over all the data; or a dictionary from labels to weights.
-        batch_size: rows of a mini-batch.
-        epochs: largest number of passes over the data.
-        patience: with a validation set, training stops after so many epochs in a row without a better loss on it.
-        random_state: seed, as scikit-learn means it.
-        device: torch device to train and predict on.
-        verbose: show a progress bar.
     """
 
-    def __init__(
-        self,
-        hidden_sizes: Sequence[int] = (25, 25, 25),
-        *,
-        holdout: float = 0.2,
-        learning_rate: float = 0.001,
-        dropout: float = 0.0,
-        class_weight: dict | str | None = None,
-        batch_size: int = 64,
-        epochs: int = 100,
-        patience: int = 5,
-        random_state: int | np.random.RandomState | None = None,
-        device: str = "cpu",
-        verbose: bool = False,
-    ):
-        self.hidden_sizes = hidden_sizes
-        self.holdout = holdout
-        self.learning_rate = learning_rate
-        self.dropout = dropout
-        self.class_weight = class_weight
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.patience = patience
-        self.random_state = random_state
-        self.device = device
-        self.verbose = verbose
+    holdout: float = 0.2
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_real("holdout", self.holdout, 0, 1)
 
-    def _members(self, task: Task) -> list[Member]:
-        members = super()._members(task)
+    def _networks(self, task: Task) -> list[Settings]:
+        (seed,) = task.seeds(1)
+        network = self._network(task, seed)
         if len(task.validation_rows):
-            return members
-        held_out = self._hold_out(task, members[0].seed)
-        rows = np.setdiff1d(task.rows, held_out)
-        return [replace(m, rows=rows, batch_size=min(self.batch_size, len(rows))) for m in members]
+            return [network]
+        rows = np.setdiff1d(task.rows, self._hold_out(task, seed))
+        return [replace(network, rows=rows, batch_size=min(self.batch_size, len(rows)))]
 
     def _hold_out(self, task: Task, seed: int) -> np.ndarray:
         """A share of every class, at least one row and not all of them: none of a class that has one row."""
@@ -92,9 +56,9 @@ class PlattScaled(StackClassifier):
             chosen.append(rng.choice(rows, count, replace=False))
         return np.concatenate(chosen)
 
-    def _build_stack(self, task: Task, members: list[Member], trained: list[Trained]) -> Stack:
-        unscaled = super()._build_stack(task, members, trained)
-        rows = task.validation_rows if len(task.validation_rows) else self._hold_out(task, members[0].seed)
+    def _build_stack(self, task: Task, settings: list[Settings], trained: list[Trained]) -> Stack:
+        unscaled = stack([t.learnt.mean for t in trained])
+        rows = task.validation_rows if len(task.validation_rows) else self._hold_out(task, settings[0].seed)
         if not len(rows):
             return unscaled
         with torch.no_grad():

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from knowlimits.train.networks.dropout import Drawn
 from knowlimits.train.networks.loss import residual
+from knowlimits.train.networks.masks import Masks
 
 
 def forward(weights: Sequence[Tensor], x: Float[Tensor, "networks inputs batch"]) -> Float[Tensor, "networks outputs batch"]:
@@ -39,16 +39,16 @@ class Backprop:
         x: Float[Tensor, "networks inputs batch"],
         y: Int[Tensor, "networks batch"],
         example_weights: Float[Tensor, "networks batch"] | None,
-        drawn: Drawn | None,
+        masks: Masks | None,
     ) -> None:
         """Write the gradient with respect to every layer of `weights` into `gradients`."""
         inputs = [x]
         for layer, (weight, buffer) in enumerate(zip(weights, self._ones(x.shape[2]), strict=False)):
             hidden = torch.bmm(weight, inputs[-1]).relu_()
-            if drawn is None:
+            if masks is None:
                 buffer[:, :-1] = hidden
             else:
-                torch.mul(hidden.mul_(drawn.kept[layer]), drawn.scale[layer], out=buffer[:, :-1])
+                torch.mul(hidden.mul_(masks.kept[layer]), masks.scale[layer], out=buffer[:, :-1])
             inputs.append(buffer)
 
         delta = residual(torch.bmm(weights[-1], inputs[-1]), y, example_weights)
@@ -56,8 +56,8 @@ class Backprop:
             torch.bmm(delta, inputs[layer].transpose(1, 2), out=gradients[layer])
             if layer:
                 weight = weights[layer][:, :, :-1]
-                if drawn is not None:
-                    weight = weight * drawn.scale[layer - 1]
+                if masks is not None:
+                    weight = weight * masks.scale[layer - 1]
                 delta = torch.bmm(weight.transpose(1, 2), delta)
                 # Zero both where ReLU cut and where a unit was dropped: no mask is needed on the way back.
                 delta = torch.ops.aten.threshold_backward(delta, inputs[layer][:, :-1], 0)

@@ -4,6 +4,7 @@ Tensors are ``(networks, outputs, batch)``. One output is the logit of the secon
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 import numpy as np
 import torch
@@ -11,18 +12,27 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
+class ClassWeight(StrEnum):
+    """Weights of classes that make all equally heavy."""
+
+    #: In each mini-batch, as the paper does.
+    BATCH = "batch"
+    #: Over all the rows that a network learns from.
+    BALANCED = "balanced"
+
+
 class ClassWeights:
     """The weight of every example, by its class and by the network that sees it.
 
-    A network's weights are fixed, `(classes,)`, or ``"batch"``: formed anew from the classes of each mini-batch so that
-    all are equally heavy. For two classes that is 1 for the first and ``(1 - mean y) / mean y`` for the second (Ulmer
-    and Cina, 2021); for more, ``batch size / (classes present * count)`` each. A batch of one class is not weighted.
+    A network's weights are fixed, `(classes,)`, or formed anew from the classes of each mini-batch. For two classes these are
+    1 for the first and ``(1 - mean y) / mean y`` for the second (Ulmer and Cina, 2021); for more, ``batch size / (classes
+    present * count)`` each. A batch of one class is not weighted.
     """
 
-    def __init__(self, weights: Sequence[np.ndarray | str | None], classes: int, device: torch.device):
-        fixed = [np.ones(classes) if w is None or isinstance(w, str) else w for w in weights]
+    def __init__(self, weights: Sequence[np.ndarray | ClassWeight | None], classes: int, device: torch.device):
+        fixed = [w if isinstance(w, np.ndarray) else np.ones(classes) for w in weights]
         self._fixed = torch.tensor(np.stack(fixed), dtype=torch.float32, device=device)
-        self._batch = torch.tensor([isinstance(w, str) for w in weights], device=device)
+        self._batch = torch.tensor([w is ClassWeight.BATCH for w in weights], device=device)
         self._any = any(w is not None for w in weights)
         self._any_batch = bool(self._batch.any())
 

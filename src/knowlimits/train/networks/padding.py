@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from knowlimits.train.networks.members import Layers
+from knowlimits.train.networks.settings import Layers
 
 
 def common_sizes(sizes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -43,7 +43,7 @@ def _slots(sizes: tuple[int, ...], common: tuple[int, ...]) -> list[int]:
 
 
 def place(networks: Sequence[Layers], common: tuple[int, ...], identity: float = 1.0) -> list[Tensor]:
-    """Stack networks, one `(members, out, in + 1)` float32 tensor per common layer; the last column is the bias."""
+    """Stack networks, one `(networks, out, in + 1)` float32 tensor per common layer; the last column is the bias."""
     stacked = [np.zeros((len(networks), o, i + 1), dtype=np.float32) for i, o in itertools.pairwise(common)]
     for m, layers in enumerate(networks):
         sizes = (layers[0].shape[1] - 1, *(layer.shape[0] for layer in layers))
@@ -63,11 +63,11 @@ def trainable(networks: Sequence[Layers], common: tuple[int, ...]) -> list[Tenso
     return place([[np.ones_like(w) for w in layers] for layers in networks], common, identity=0.0)
 
 
-def extract(stacked: Sequence[Tensor], member: int, sizes: tuple[int, ...]) -> list[Tensor]:
+def extract(stacked: Sequence[Tensor], network: int, sizes: tuple[int, ...]) -> list[Tensor]:
     """The layers of one network, without padding: the inverse of `place`."""
     common = (stacked[0].shape[2] - 1, *(layer.shape[1] for layer in stacked))
     layers = []
     for slot, i, o in zip(_slots(sizes, common), sizes[:-1], sizes[1:], strict=True):
-        layer = stacked[slot][member, :o]
+        layer = stacked[slot][network, :o]
         layers.append(torch.cat([layer[:, :i], layer[:, -1:]], dim=1))
     return layers

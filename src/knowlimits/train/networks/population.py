@@ -1,7 +1,7 @@
 """Training of many networks at once.
 
-`train` gives every member exactly what training it alone would give, up to rounding: whatever differs between members is a
-number per member, and a member's random numbers hang on its own seed. So it may group members as it likes, and does so
+`train` gives every network exactly what training it alone would give, up to rounding: whatever differs between networks is a
+number per network, and a network's random numbers hang on its own seed. So it may group networks as it likes, and does so
 by what is fastest.
 """
 
@@ -9,6 +9,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,58 +18,53 @@ from torch import Tensor
 
 from knowlimits._machine import is_small, one_thread
 from knowlimits.train.networks.backprop import Backprop, forward
-from knowlimits.train.networks.dropout import Dropout
 from knowlimits.train.networks.loss import ClassWeights, total_loss
-from knowlimits.train.networks.members import Member, stream
-from knowlimits.train.networks.padding import common_sizes
-from knowlimits.train.networks.weights import GaussianWeights, PointWeights, unflatten
+from knowlimits.train.networks.masks import MaskDraws
+from knowlimits.train.networks.padding import common_sizes, extract
+from knowlimits.train.networks.settings import Settings, stream
+from knowlimits.train.networks.weights import Learnt, unflatten
 
 # What a training step costs however little it computes, in multiply-adds of a common processor: padding a group of
 # networks up to another's sizes pays while it adds less than this.
 _STEP_OVERHEAD = 6e6
-# Members are trained in blocks whose activations of one batch stay below this many numbers.
+# Networks are trained in blocks whose activations of one batch stay below this many numbers.
 _BLOCK_NUMBERS = 2**26
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A member after training.
+    """A network after training.
 
     Attributes:
-        layers: `(out, in + 1)` per layer, the bias last; the posterior means for a variational member.
-        rho: the posterior `rho` of a variational member in the same shapes, else empty.
+        learnt: its weights.
         epochs: passes over its data.
         validation_loss: weighted cross-entropy after every epoch; empty without validation rows.
+        watcher: what `Settings.watcher` made for it, or None.
     """
 
-    layers: list[Tensor]
-    rho: list[Tensor]
+    learnt: Learnt
     epochs: int
     validation_loss: list[float]
-
-    @property
-    def diverged(self) -> bool:
-        """Whether a weight is infinite or not a number."""
-        return not all(bool(layer.isfinite().all()) for layer in [*self.layers, *self.rho])
+    watcher: Any = None
 
 
 def train(
-    members: Sequence[Member],
+    settings: Sequence[Settings],
     X: Float[np.ndarray, "n d"],
     y: Int[np.ndarray, " n"],
     classes: int,
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> list[Trained]:
-    """Train every member on its rows of `X` and `y` with Adam (Kingma and Ba, 2015).
+    """Train networks, each on its rows of `X` and `y`, with Adam (Kingma and Ba, 2015).
 
     Args:
-        members: what to train; results come in the same order.
-        X: features of all rows that any member learns from or is validated on.
+        settings: what to train; results come in the same order.
+        X: features of all rows that any network learns from or is validated on.
         y: class indices, 0 to `classes` - 1.
         classes: number of classes.
         device: where to train.
-        progress: called with the number of epochs of single members that were finished since the last call.
+        progress: called with the number of epochs of single networks that were finished since the last call.
     """
     device = torch.device(device)
     # One column more, always 1: its weight is the bias.
@@ -76,68 +72,66 @@ def train(
     inputs[:, :-1] = torch.tensor(X, dtype=torch.float32)
     targets = torch.tensor(y, dtype=torch.int64, device=device)
     results: dict[int, Trained] = {}
-    weights = sum((i + 1) * o for m in members for i, o in itertools.pairwise(m.sizes))
+    weights = sum((i + 1) * o for s in settings for i, o in itertools.pairwise(s.sizes))
     with torch.no_grad(), one_thread(is_small(weights)):
-        for block in _blocks(members):
-            population = _Population([members[m] for m in block], classes, device)
+        for block in _blocks(settings):
+            population = _Population([settings[i] for i in block], classes, device)
             population.run(inputs, targets, progress)
-            results.update({m: population.trained(i) for i, m in enumerate(block)})
-    return [results[m] for m in range(len(members))]
+            results.update({index: population.trained(n) for n, index in enumerate(block)})
+    return [results[index] for index in range(len(settings))]
 
 
 class _Population:
-    """Members that take their steps together: as many rows, mini-batches and weight samples each."""
+    """Networks that take their steps together: as many rows, mini-batches and weight samples each."""
 
-    def __init__(self, members: Sequence[Member], classes: int, device: torch.device):
-        self._members = members
+    def __init__(self, settings: Sequence[Settings], classes: int, device: torch.device):
+        self._settings = settings
         self._device = device
-        self._rows = len(members[0].rows)
-        self._batch_size = members[0].batch_size
+        self._rows = len(settings[0].rows)
+        self._batch_size = settings[0].batch_size
         batches = -(-self._rows // self._batch_size)
-        common = common_sizes([m.sizes for m in members])
-        if members[0].variational is None:
-            self._weights: PointWeights | GaussianWeights = PointWeights(members, common, device)
-        else:
-            self._weights = GaussianWeights(members, common, device, batches)
+        common = common_sizes([s.sizes for s in settings])
+        self._weights = type(settings[0].method).weights(settings, common, device, batches)
         samples = self._weights.samples
-        self._dropout = Dropout(members, common[1:-1], samples, device)
-        self._backprop = Backprop(len(members) * samples, common[1:-1], device)
-        self._class_weights = ClassWeights([m.class_weight for m in members], classes, device)
-        self._order = [stream(m.seed, "order") for m in members]
-        self._validation = np.stack([m.validation_rows for m in members])
-        self._rates = [m.learning_rate for m in members]
+        self._masks = MaskDraws(settings, common[1:-1], samples, device)
+        self._backprop = Backprop(len(settings) * samples, common[1:-1], device)
+        self._class_weights = ClassWeights([s.class_weight for s in settings], classes, device)
+        self._order = [stream(s.seed, "order") for s in settings]
+        self._validation = np.stack([s.validation_rows for s in settings])
+        self._rates = [s.learning_rate for s in settings]
         self._adam = _Adam(self._weights.theta, self._weights.step_sizes(self._rates))
-        self._epochs = [0] * len(members)
-        self._losses: list[list[float]] = [[] for _ in members]
+        self._epochs = [0] * len(settings)
+        self._losses: list[list[float]] = [[] for _ in settings]
+        self._watchers = [s.watcher() if s.watcher else None for s in settings]
 
     def run(self, X: Tensor, y: Tensor, progress: Callable[[int], None] | None) -> None:
-        """Train until every member has had its epochs or has stopped."""
-        active = set(range(len(self._members)))
+        """Train until every network has had its epochs or has stopped."""
+        active = set(range(len(self._settings)))
         while active:
             self._epoch(X, y, epoch=self._epochs[min(active)])
             losses = self._validate(X, y)
-            for m in sorted(active):
-                self._epochs[m] += 1
+            for n in sorted(active):
+                self._epochs[n] += 1
                 if losses is not None:
-                    self._losses[m].append(losses[m])
+                    self._losses[n].append(losses[n])
+                if (watcher := self._watchers[n]) is not None:
+                    watcher(self._epochs[n], extract(self._weights.mean(), n, self._settings[n].sizes))
                 done = 1
-                if stops(self._members[m], self._epochs[m], self._losses[m]):
-                    active.remove(m)
-                    done += self._members[m].epochs - self._epochs[m]
+                if stops(self._settings[n], self._epochs[n], self._losses[n]):
+                    active.remove(n)
+                    done += self._settings[n].epochs - self._epochs[n]
                     # A step of size zero: it keeps its weights while the others go on.
-                    self._rates[m] = 0.0
+                    self._rates[n] = 0.0
                     self._adam.step_size = self._weights.step_sizes(self._rates)
                 if progress:
                     progress(done)
 
-    def trained(self, m: int) -> Trained:
-        """What a member has learnt."""
-        learnt = self._weights.trained(m)
-        layers, rho = learnt if isinstance(learnt, tuple) else (learnt, [])
-        return Trained([t.cpu() for t in layers], [t.cpu() for t in rho], self._epochs[m], self._losses[m])
+    def trained(self, n: int) -> Trained:
+        """Network `n` after training."""
+        return Trained(self._weights.learnt(n).cpu(), self._epochs[n], self._losses[n], self._watchers[n])
 
     def _epoch(self, X: Tensor, y: Tensor, epoch: int) -> None:
-        order = np.stack([m.rows[rng.permutation(self._rows)] for m, rng in zip(self._members, self._order, strict=True)])
+        order = np.stack([s.rows[rng.permutation(self._rows)] for s, rng in zip(self._settings, self._order, strict=True)])
         gradients = torch.empty(sum(s.numel() for s in self._weights.shapes), device=self._device)
         views = unflatten(gradients, self._weights.shapes)
         starts = range(0, self._rows, self._batch_size)
@@ -149,22 +143,22 @@ class _Population:
             if self._weights.samples > 1:
                 inputs, targets = (t.repeat_interleave(self._weights.samples, 0) for t in (inputs, targets))
                 weights = None if weights is None else weights.repeat_interleave(self._weights.samples, 0)
-            drawn = self._dropout.draw(rows.shape[1])
+            masks = self._masks.draw(rows.shape[1])
             sample = self._weights.sample(step)
-            self._backprop(sample, views, inputs.transpose(1, 2), targets, weights, drawn)
+            self._backprop(sample, views, inputs.transpose(1, 2), targets, weights, masks)
             self._adam.step(self._weights.gradient(gradients, step))
 
     def _validate(self, X: Tensor, y: Tensor) -> list[float] | None:
-        """Weighted cross-entropy of every member on its validation rows, without dropout, at the posterior mean."""
+        """Weighted cross-entropy of every network on its validation rows, without dropout, at the posterior mean."""
         count = self._validation.shape[1]
         if not count:
             return None
         rows = torch.from_numpy(self._validation).to(self._device)
         weights = self._class_weights(y[rows])
-        total = torch.zeros(len(self._members), device=self._device)
+        total = torch.zeros(len(self._settings), device=self._device)
         layers = self._weights.mean()
         widest = max(max(layer.shape[1:]) for layer in layers)
-        chunk = max(1, _BLOCK_NUMBERS // (len(self._members) * widest))
+        chunk = max(1, _BLOCK_NUMBERS // (len(self._settings) * widest))
         for start in range(0, count, chunk):
             part = slice(start, start + chunk)
             logits = forward(layers, X[rows[:, part]].transpose(1, 2))
@@ -172,15 +166,15 @@ class _Population:
         return (total / count).tolist()
 
 
-def stops(member: Member, epochs: int, losses: Sequence[float]) -> bool:
-    """Whether a member has had its epochs, or its validation loss has not improved for `patience` epochs."""
-    if epochs >= member.epochs:
+def stops(settings: Settings, epochs: int, losses: Sequence[float]) -> bool:
+    """Whether a network has had its epochs, or its validation loss has not improved for `patience` epochs."""
+    if epochs >= settings.epochs:
         return True
     if not losses:
         return False
     # A loss that is not a number is never the best.
     best = int(np.argmin([loss if loss == loss else np.inf for loss in losses]))
-    return len(losses) - 1 - best >= member.patience
+    return len(losses) - 1 - best >= settings.patience
 
 
 class _Adam:
@@ -206,33 +200,32 @@ class _Adam:
         self._theta.addcmul_(update, self.step_size, value=-1 / (1 - self.beta1**self._steps))
 
 
-def _blocks(members: Sequence[Member]) -> Iterable[list[int]]:
-    """Indices of members that train together, chosen by what is fastest and fits into memory."""
+def _blocks(settings: Sequence[Settings]) -> Iterable[list[int]]:
+    """Indices of networks that train together, chosen by what is fastest and fits into memory."""
     alike = defaultdict(list)
-    for index, m in enumerate(members):
-        samples = m.variational.samples if m.variational else 0
-        plan = (len(m.rows), len(m.validation_rows), m.batch_size, samples, m.sizes[0], m.sizes[-1], bool(m.hidden))
+    for index, s in enumerate(settings):
+        method = (type(s.method).weights, s.method.samples)
+        plan = (*method, len(s.rows), len(s.validation_rows), s.batch_size, s.sizes[0], s.sizes[-1], bool(s.hidden))
         alike[plan].append(index)
     for indices in alike.values():
-        for group in _merge(members, indices):
-            first = members[group[0]]
-            samples = first.variational.samples if first.variational else 1
-            units = sum(common_sizes([members[i].sizes for i in group]))
-            limit = max(1, _BLOCK_NUMBERS // (units * first.batch_size * samples))
+        for group in _merge(settings, indices):
+            first = settings[group[0]]
+            units = sum(common_sizes([settings[i].sizes for i in group]))
+            limit = max(1, _BLOCK_NUMBERS // (units * first.batch_size * first.method.samples))
             yield from (group[i : i + limit] for i in range(0, len(group), limit))
 
 
-def _merge(members: Sequence[Member], indices: Iterable[int]) -> list[list[int]]:
-    """Group members of unequal sizes where the padding costs less than steps of their own."""
+def _merge(settings: Sequence[Settings], indices: Iterable[int]) -> list[list[int]]:
+    """Group networks of unequal sizes where the padding costs less than steps of their own."""
 
     def work(group: list[int]) -> float:
-        sizes = common_sizes([members[i].sizes for i in group])
+        sizes = common_sizes([settings[i].sizes for i in group])
         weights = sum((i + 1) * o for i, o in itertools.pairwise(sizes))
-        return _STEP_OVERHEAD + len(group) * members[group[0]].batch_size * weights
+        return _STEP_OVERHEAD + len(group) * settings[group[0]].batch_size * weights
 
     by_sizes = defaultdict(list)
     for i in indices:
-        by_sizes[members[i].sizes].append(i)
+        by_sizes[settings[i].sizes].append(i)
     groups: list[list[int]] = []
     for _, group in sorted(by_sizes.items(), key=lambda item: (len(item[0]), item[0])):
         if groups and work(groups[-1] + group) < work(groups[-1]) + work(group):

@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 from optuna.storages import JournalStorage
@@ -106,7 +106,7 @@ def _check_records(path: Path) -> None:
         raise ValueError(f"storage {path} ends with half a line that is no record. Choose another file.")
 
 
-def open_journal(path: Path, name: str, direction: Literal["maximize", "minimize"]) -> JournalStorage:
+def open_journal(path: Path, name: str, direction: StudyDirection) -> JournalStorage:
     """A journal, new or as it is; half a line that a killed process has left at its end goes when the next one is written.
 
     Args:
@@ -194,10 +194,10 @@ def _mend(path: Path) -> None:
         file.truncate(whole)
 
 
-def _begin(path: Path, name: str, direction: Literal["maximize", "minimize"]) -> None:
+def _begin(path: Path, name: str, direction: StudyDirection) -> None:
     """Make a journal with the first record of a study: an empty file could be anybody's."""
     memory = _Memory()
-    JournalStorage(memory).create_new_study([StudyDirection[direction.upper()]], name)
+    JournalStorage(memory).create_new_study([direction], name)
     content = b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in memory.logs)
     # Whole from the first moment on, for those who look without a lock.
     write_atomically(path, content)

@@ -11,11 +11,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from filelock import Timeout
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.study import StudyDirection
 from sqlalchemy.exc import SQLAlchemyError
 
 from knowlimits.train.search.journal import check_journal, file_of, lock_beside, open_journal
@@ -31,15 +32,13 @@ class StudyInUse(RuntimeError):
 
 
 @contextmanager
-def open_study(
-    storage: str | None, name: str, direction: Literal["maximize", "minimize"], settings: dict[str, Any]
-) -> Iterator[optuna.Study]:
+def open_study(storage: str | None, name: str, direction: StudyDirection, settings: dict[str, Any]) -> Iterator[optuna.Study]:
     """A study, for this process alone, new or as an earlier one left it.
 
     Args:
         storage: the path of a journal file, ``sqlite:///FILE``, ``postgresql://...``, or None for memory.
         name: of the study.
-        direction: ``"maximize"`` or ``"minimize"``.
+        direction: whether the best value is the largest.
         settings: what decides about results; a study that was begun with others is refused.
 
     Raises:
@@ -90,7 +89,7 @@ def _reason(error: BaseException) -> str:
     return str(error).strip().splitlines()[0]
 
 
-def _locked(stack: ExitStack, storage: str | None, name: str, direction: Literal["maximize", "minimize"]) -> BaseStorage:
+def _locked(stack: ExitStack, storage: str | None, name: str, direction: StudyDirection) -> BaseStorage:
     if storage is None:
         return InMemoryStorage()
     scheme, separator, rest = storage.partition("://")

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+from optuna.study import StudyDirection
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from knowlimits.metrics import auroc
@@ -18,11 +19,11 @@ class Objective:
     """What a search makes large or small.
 
     Attributes:
-        direction: ``"maximize"`` or ``"minimize"``.
+        direction: which of the two.
         score: of a fitted classifier on a split.
     """
 
-    direction: Literal["maximize", "minimize"]
+    direction: StudyDirection
     score: Callable[[StackClassifier, Split], float]
 
 
@@ -34,15 +35,20 @@ def _auc(model: StackClassifier, X: np.ndarray, y: np.ndarray) -> float:
     return float(roc_auc_score(y, probs, multi_class="ovr", labels=model.classes_))
 
 
+def _log_loss(model: StackClassifier, split: Split) -> float:
+    return float(log_loss(split.y_test, model.predict_proba(split.X_test), labels=model.classes_))
+
+
+def _accuracy(model: StackClassifier, split: Split) -> float:
+    return float(accuracy_score(split.y_test, model.predict(split.X_test)))
+
+
 OBJECTIVES = {
-    "auc": Objective("maximize", lambda model, split: _auc(model, split.X_test, split.y_test)),
-    "log_loss": Objective(
-        "minimize",
-        lambda model, split: float(log_loss(split.y_test, model.predict_proba(split.X_test), labels=model.classes_)),
-    ),
-    "accuracy": Objective("maximize", lambda model, split: float(accuracy_score(split.y_test, model.predict(split.X_test)))),
+    "auc": Objective(StudyDirection.MAXIMIZE, lambda model, split: _auc(model, split.X_test, split.y_test)),
+    "log_loss": Objective(StudyDirection.MINIMIZE, _log_loss),
+    "accuracy": Objective(StudyDirection.MAXIMIZE, _accuracy),
     # As in the published code: on the very data that it was trained on.
-    "published": Objective("maximize", lambda model, split: _auc(model, split.X, split.y)),
+    "published": Objective(StudyDirection.MAXIMIZE, lambda model, split: _auc(model, split.X, split.y)),
 }
 
 

@@ -1,7 +1,7 @@
 """The search itself: one driver draws trials in batches, workers train them, the driver writes down what came out."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,26 +11,41 @@ import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sklearn.utils.validation import check_X_y
 
 from knowlimits.progress import progress_bar
 from knowlimits.train.classifiers import StackClassifier
+from knowlimits.train.classifiers.checks import check_choice
 from knowlimits.train.classifiers.holdout import check_rows
 from knowlimits.train.search.space import Space
 from knowlimits.train.search.storage import open_study
 from knowlimits.train.search.trials import OBJECTIVES, Outcome, Problem, evaluate
 from knowlimits.workers import Workers, workers
 
-#: From names to samplers with a seed. Each trial has a sampler of its own, whose seed is made of the search's and the trial's
-#: number, so that going on after an interruption draws what would have been drawn.
-SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    "random": lambda seed: RandomSampler(seed=seed),
-    "tpe": lambda seed: TPESampler(seed=seed, constant_liar=True),
-    "gp": lambda seed: GPSampler(seed=seed),
+
+@dataclass(frozen=True)
+class Sampler:
+    """How trials are drawn.
+
+    Attributes:
+        make: a sampler of Optuna with a seed. Each trial has one of its own, whose seed is made of the search's and the trial's
+            number, so that going on after an interruption draws what would have been drawn.
+        batch: trials that train together: many train faster, and few are lost when it is interrupted.
+        learns: whether it draws by what is known of earlier trials, and so wants to know soon.
+    """
+
+    make: Callable[[int], BaseSampler]
+    batch: int
+    learns: bool
+
+
+SAMPLERS = {
+    "random": Sampler(lambda seed: RandomSampler(seed=seed), batch=50, learns=False),
+    "tpe": Sampler(lambda seed: TPESampler(seed=seed, constant_liar=True), batch=10, learns=True),
+    "gp": Sampler(lambda seed: GPSampler(seed=seed), batch=10, learns=True),
 }
-# Trials of a batch: many train faster, and few are lost when it is interrupted; a sampler that learns wants to learn soon.
-_BATCH = {"random": 50, "tpe": 10, "gp": 10}
 
 
 @dataclass(frozen=True)
@@ -158,9 +173,8 @@ def search(
             raise ValueError(f"{label} must be a whole number of at least 1. Got {value!r} instead.")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise ValueError(f"seed must be a whole number from 0 to {2**32 - 1}. Got {seed!r} instead.")
-    for label, value, accepted in (("objective", objective, OBJECTIVES), ("sampler", sampler, SAMPLERS)):
-        if value not in accepted:
-            raise ValueError(f"{label} must be one of {', '.join(accepted)}. Got {value!r} instead.")
+    check_choice("objective", objective, OBJECTIVES)
+    check_choice("sampler", sampler, SAMPLERS)
     X, y = check_X_y(X, y, dtype="float64")
     space = Space.of(space, sorted(set(estimator.get_params()) - {"random_state", "device", "verbose"}))
     problem = Problem(estimator, X, y, repeats, objective, seed)
@@ -179,10 +193,10 @@ def search(
     }
     direction = OBJECTIVES[objective].direction
     with _quiet(), open_study(storage, name, direction, settings) as study, workers(dask) as crew:
-        _run(study, problem, space, trials, sampler, batch or _BATCH[sampler], crew, verbose)
+        _run(study, problem, space, trials, SAMPLERS[sampler], batch or SAMPLERS[sampler].batch, crew, verbose)
         finished = _finished(study)
     found = [_trial(number, finished[number], space) for number in sorted(finished) if number < trials]
-    sign = -1 if direction == "maximize" else 1
+    sign = -1 if direction == StudyDirection.MAXIMIZE else 1
     ranked = sorted((t for t in found if t.failure is None), key=lambda t: (sign * t.value, t.number))
     return SearchResult(found, ranked, space, objective)
 
@@ -192,7 +206,7 @@ def _run(
     problem: Problem,
     space: Space,
     trials: int,
-    sampler: str,
+    sampler: Sampler,
     size: int,
     crew: Workers,
     verbose: bool,
@@ -203,7 +217,7 @@ def _run(
     shared = crew.share(problem)
     draw = _Draws(sampler, problem.seed, space, study.direction, finished.values())
     values = [trial.value for trial in finished.values() if trial.value is not None]
-    best = max if study.direction == optuna.study.StudyDirection.MAXIMIZE else min
+    best = max if study.direction == StudyDirection.MAXIMIZE else min
     with progress_bar(study.study_name, trials, verbose) as advance:
         if advance:
             advance(trials - len(missing))
@@ -230,16 +244,16 @@ def _run(
 class _Draws:
     """Draws parameters; each trial's hang on its number, and for samplers that learn on what is known by then."""
 
-    def __init__(self, sampler: str, seed: int, space: Space, direction: Any, known: Any):
+    def __init__(self, sampler: Sampler, seed: int, space: Space, direction: StudyDirection, known: Iterable[FrozenTrial]):
         self._sampler, self._seed, self._space = sampler, seed, space
-        self._study = optuna.create_study(direction="maximize" if direction.name == "MAXIMIZE" else "minimize")
+        self._study = optuna.create_study(direction=direction)
         self._running: dict[int, optuna.Trial] = {}
-        if sampler != "random":
+        if sampler.learns:
             self._study.add_trials(known)
 
     def __call__(self, number: int) -> dict[str, Any]:
-        sampler = SAMPLERS[self._sampler](int(np.random.SeedSequence([self._seed, 1, number]).generate_state(1)[0]))
-        if self._sampler == "random":
+        sampler = self._sampler.make(int(np.random.SeedSequence([self._seed, 1, number]).generate_state(1)[0]))
+        if not self._sampler.learns:
             # A study of its own, as one that grows would make each draw slower.
             return optuna.create_study(sampler=sampler).ask(self._space.drawn).params
         self._study.sampler = sampler
