@@ -15,7 +15,7 @@ from knowlimits.train.classifiers import StackClassifier
 from knowlimits.train.classifiers.holdout import Split
 
 #: Scores that the table and the figure show.
-SCORES = ("max_prob", "entropy", "expected_entropy", "variance", "mutual_information")
+SCORES = scores.names()
 #: From this probability on the table calls a model confident.
 CONFIDENT = 0.99
 # In units of the last radius, which lies hundreds of times farther out than the data for an ensemble.
