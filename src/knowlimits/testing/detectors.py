@@ -189,7 +189,16 @@ def _firing_at(centres: np.ndarray) -> nn.Sequential:
     sides = torch.cat([eye, -eye]).repeat(_CLASSES, 1)
     apart = -(sides * places.repeat_interleave(2 * _FEATURES, 0)).sum(1)
     near = -torch.eye(_CLASSES, dtype=torch.float64).repeat_interleave(2 * _FEATURES, 1)
-    return _network((sides, apart), (near, 6 * places.new_ones(_CLASSES)), (3 * torch.eye(_CLASSES), torch.zeros(_CLASSES)))
+    # A feature for each class and one for all, so that zeros are far from those of every class, and from their mean.
+    classes = torch.eye(_CLASSES, dtype=torch.float64)
+    features = torch.cat([classes, 4 * places.new_ones(1, _CLASSES)])
+    logits = torch.cat([3 * classes, places.new_zeros(_CLASSES, 1)], 1)
+    return _network(
+        (sides, apart),
+        (near, 6 * places.new_ones(_CLASSES)),
+        (features, places.new_zeros(_CLASSES + 1)),
+        (logits, places.new_zeros(_CLASSES)),
+    )
 
 
 def _layers(generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
