@@ -33,17 +33,10 @@ def main():
     plain = seconds(lambda: model.predict_proba(rows))
     print("| score | fit, ms | us a point | forward passes | far field, us a ray |\n|---|---:|---:|---:|---:|")
     print(f"| predict_proba | | {1e6 * plain / points:.2f} | 1.0 | |")
-    made = [
-        kl.detectors.Energy(),
-        kl.detectors.MaxLogit(),
-        kl.detectors.Mahalanobis(),
-        kl.detectors.RelativeMahalanobis(),
-        kl.detectors.GaussianMixture(),
-        kl.detectors.ViM(),
-        kl.detectors.NearestNeighbours(),
-        kl.detectors.NearestNeighbours(normalized=False),
-    ]
-    named = [(type(d).__name__, d, lambda d=d: d.fit(model, X, y), d.score) for d in made]
+    named = []
+    for name, entry in kl.detectors.DETECTORS.items():
+        detector, seen = entry.build(random_state=0), kl.detectors.Inputs(X) if entry.on_inputs else model
+        named.append((name, detector, lambda d=detector, seen=seen: d.fit(seen, X, y), detector.score))
     guard, laplace = kl.Guard(model, random_state=0), kl.LastLayerLaplace(model)
     named.append(("Guard", guard, lambda: guard.fit(X), guard.predict_proba))
     named.append(("LastLayerLaplace", laplace, lambda: laplace.fit(X, y), laplace.predict_proba))

@@ -10,12 +10,45 @@ from knowlimits.scores import SCORES, gradient_magnitude, probabilities
 from knowlimits.testing import check_score
 from tests.oracles import scores_mp
 
-# Each function once; some have several names.
-NAMES = sorted({function.__name__ for function in SCORES.values()})
+NAMES = kl.scores.names()
 
 
 def test_every_score_has_its_definition():
-    assert sorted(scores_mp.DEFINITIONS) == NAMES
+    assert set(scores_mp.DEFINITIONS) == set(NAMES) == set(SCORES)
+
+
+def test_names_are_those_that_say_something_of_so_many_members():
+    assert kl.scores.names(1) == ("max_prob", "entropy")
+    probs = probabilities(torch.randn(1, 50, 3, generator=torch.Generator().manual_seed(0)))
+    alone = {name: SCORES[name](probs) for name in NAMES}
+    # Of one member the others are constant, or one of these.
+    for name in set(NAMES) - set(kl.scores.names(1)):
+        assert bool((alone[name] == 0).all()) or torch.equal(alone[name], alone["entropy"]), name
+
+
+@pytest.mark.parametrize(("name", "also"), [(name, also) for name, one in SCORES.items() for also in one.also])
+def test_other_names_are_the_same_score(name, also):
+    probs = probabilities(torch.randn(3, 20, 4, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(kl.scores.score(probs, also, base=2), kl.scores.score(probs, name, base=2), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_are_called_by_name_as_by_function(name):
+    probs = probabilities(torch.randn(3, 20, 4, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(getattr(kl.scores, name)(probs, base=2), kl.scores.score(probs, name, base=2))
+
+
+def test_a_score_of_ones_own_is_one_entry(monkeypatch):
+    def margin(probs):
+        first, second = probs.mean(0).topk(2, dim=1).values.unbind(1)
+        return 1 - (first - second)
+
+    monkeypatch.setitem(SCORES, "margin", kl.scores.Score(margin, also=("gap",)))
+    check_score(SCORES["margin"])
+    probs = np.array([[[0.7, 0.2, 0.1]]])
+    np.testing.assert_allclose(kl.scores.score(probs, "gap", base=2), 0.5)
+    far = kl.far_field(torch.nn.Linear(2, 3), np.zeros((2, 2)), "random", random_state=0)
+    np.testing.assert_allclose(far.score("margin"), 0, atol=1e-12)
 
 
 @st.composite
@@ -84,13 +117,13 @@ def test_invariant_under_permutations(name, z, seed):
 
 
 @pytest.mark.parametrize(("members", "classes"), [(2, 2), (3, 2), (4, 3), (5, 10)])
-@pytest.mark.parametrize("name", sorted(SCORES))
+@pytest.mark.parametrize("name", NAMES)
 def test_every_score_is_what_limits_rest_on(name, members, classes):
     check_score(SCORES[name], members=members, classes=classes)
     probs = probabilities(torch.randn(members, 20, classes, generator=torch.Generator().manual_seed(0)))
     bits = kl.scores.score(probs, name, base=2)
     in_bits = torch.isclose(bits, kl.scores.score(probs, name) / np.log(2))
-    assert bool(in_bits.all()) != (SCORES[name] in (kl.scores.max_prob, kl.scores.variance))
+    assert bool(in_bits.all()) == SCORES[name].in_nats == (name not in ("max_prob", "variance"))
 
 
 def votes(probs):

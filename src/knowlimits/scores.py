@@ -9,6 +9,7 @@ gradients are finite also where a probability is exactly 0.
 import difflib
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,7 +27,7 @@ _SERIES = 1e-3
 
 def max_prob(probs: Array, *, base: float | None = None) -> Array:
     """One minus the largest mean probability, in [0, 1 - 1/classes] (Hendrycks and Gimpel, 2017); `base` is ignored."""
-    return _public(_max_prob, probs, None)
+    return SCORES["max_prob"](probs, base=base)
 
 
 def entropy(probs: Array, *, base: float | None = None) -> Array:
@@ -36,7 +37,7 @@ def entropy(probs: Array, *, base: float | None = None) -> Array:
         probs: ``(members, n, classes)``.
         base: base of the logarithm; nats without it.
     """
-    return _public(_entropy_of_mean, probs, base)
+    return SCORES["entropy"](probs, base=base)
 
 
 def expected_entropy(probs: Array, *, base: float | None = None) -> Array:
@@ -46,12 +47,12 @@ def expected_entropy(probs: Array, *, base: float | None = None) -> Array:
         probs: ``(members, n, classes)``.
         base: base of the logarithm; nats without it.
     """
-    return _public(lambda p: _entropy(p).mean(0), probs, base)
+    return SCORES["expected_entropy"](probs, base=base)
 
 
 def variance(probs: Array, *, base: float | None = None) -> Array:
     """Mean over the classes of the unbiased variance over the members; exactly 0 where they agree; `base` is ignored."""
-    return _public(_variance, probs, None)
+    return SCORES["variance"](probs, base=base)
 
 
 def mutual_information(probs: Array, *, base: float | None = None) -> Array:
@@ -61,25 +62,40 @@ def mutual_information(probs: Array, *, base: float | None = None) -> Array:
         probs: ``(members, n, classes)``.
         base: base of the logarithm; nats without it.
     """
-    return _public(_mutual_information, probs, base)
+    return SCORES["mutual_information"](probs, base=base)
 
 
-# A score must be continuous in the probabilities, also at zeros and ties: only then is its limit along a ray its value at the
-# limiting probabilities, which is what `FarField.score` says. `knowlimits.testing.check_score` checks it.
-SCORES: dict[str, Callable[..., Any]] = {
-    "max_prob": max_prob,
-    "entropy": entropy,
-    "expected_entropy": expected_entropy,
-    "variance": variance,
-    "mutual_information": mutual_information,
-    "total": entropy,
-    "aleatoric": expected_entropy,
-    "epistemic": mutual_information,
-}
+@dataclass(frozen=True)
+class Score:
+    """A score in the registry, to be called as the functions here are.
+
+    A score must be continuous in the probabilities, also at zeros and ties: only then is its limit along a ray its value at the
+    limiting probabilities, which is what `FarField.score` says. `knowlimits.testing.check_score` checks it.
+
+    Attributes:
+        function: of ``(members, n, classes)`` probabilities, a tensor in float64, to ``(n,)``.
+        in_nats: whether it is an entropy, which a base of the logarithm divides.
+        of_members: whether it says nothing of its own where there is one member.
+        also: other names for it.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    in_nats: bool = False
+    of_members: bool = False
+    also: tuple[str, ...] = ()
+
+    def __call__(self, probs: Array, *, base: float | None = None) -> Array:
+        """The score of probabilities, a torch tensor or a numpy array."""
+        return _public(self.function, probs, base if self.in_nats else None)
+
+
+def names(members: int = 2) -> tuple[str, ...]:
+    """The names of the scores that say something of their own for so many members."""
+    return tuple(name for name, one in SCORES.items() if members > 1 or not one.of_members)
 
 
 def score(probs: Array, name: str, *, base: float | None = None) -> Array:
-    """The score called `name` in `SCORES` of ``(members, n, classes)`` probabilities.
+    """The score called `name`, or also so, in `SCORES` of ``(members, n, classes)`` probabilities.
 
     Raises:
         ValueError: for an unknown name.
@@ -132,12 +148,13 @@ def gradient_lengths(probs: Callable[[Tensor], Tensor], rows: Tensor, name: str,
     return (gradient / scale).square().sum(1).sqrt() * scale[:, 0]
 
 
-def _named(name: str) -> Callable[..., Any]:
-    if name in SCORES:
-        return SCORES[name]
-    close = difflib.get_close_matches(str(name), SCORES, n=1)
+def _named(name: str) -> Score:
+    known = {called: one for first, one in SCORES.items() for called in (first, *one.also)}
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(str(name), known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"score must be one of {', '.join(SCORES)}. Got {name!r} instead.{hint}")
+    raise ValueError(f"score must be one of {', '.join(known)}. Got {name!r} instead.{hint}")
 
 
 def _public(function: Callable[[Tensor], Tensor], probs: Array, base: float | None) -> Array:
@@ -217,6 +234,10 @@ def _entropy_of_mean(probs: Tensor) -> Tensor:
     return _entropy(probs.mean(0))
 
 
+def _expected_entropy(probs: Tensor) -> Tensor:
+    return _entropy(probs).mean(0)
+
+
 def _variance(probs: Tensor) -> Tensor:
     if len(probs) == 1:
         return torch.zeros_like(probs[0, :, 0])
@@ -246,3 +267,13 @@ def _phi(u: Tensor) -> Tensor:
     v = torch.where(inside, u, 1.0)
     direct = (1 + v) * torch.log1p(v) - v
     return torch.where(small, series, torch.where(inside, direct, 1.0))
+
+
+#: By name, each once. A score of one's own: enter it here, and panels and audits have it.
+SCORES: dict[str, Score] = {
+    "max_prob": Score(_max_prob),
+    "entropy": Score(_entropy_of_mean, in_nats=True, also=("total",)),
+    "expected_entropy": Score(_expected_entropy, in_nats=True, of_members=True, also=("aleatoric",)),
+    "variance": Score(_variance, of_members=True),
+    "mutual_information": Score(_mutual_information, in_nats=True, of_members=True, also=("epistemic",)),
+}

@@ -22,7 +22,7 @@ from knowlimits.testing import check_ray, draw_rays
 from tests.architectures import ResNet18, SkipMLP, TabularTokens, randomized
 from tests.oracles import scores_mp
 
-SCORES = ("max_prob", "entropy", "expected_entropy", "variance", "mutual_information")
+SCORES = kl.scores.names()
 
 
 def random_stack(seed, members=3, sizes=(2, 6, 5, 3), degenerate=False):

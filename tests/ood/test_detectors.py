@@ -12,20 +12,59 @@ from torch import nn
 
 import knowlimits as kl
 from knowlimits import detectors as d
-from knowlimits.ood.detectors.inputs import KINDS
+from knowlimits.limits.growth import norm
+from knowlimits.ood.detectors import DETECTORS
+from knowlimits.testing import check_detector
+from tests.oracles import detectors as oracle
 
 X, Y = load_iris(return_X_y=True)
-ON_MODELS = {
-    "energy": d.Energy,
-    "max logit": d.MaxLogit,
-    "mahalanobis": d.Mahalanobis,
-    "relative": d.RelativeMahalanobis,
-    "neighbours": d.NearestNeighbours,
-    "raw neighbours": lambda: d.NearestNeighbours(k=5, normalized=False),
-    "mixture": d.GaussianMixture,
-    "ViM": d.ViM,
+ON_MODELS = [name for name, entry in DETECTORS.items() if not entry.on_inputs]
+# Orders of growth along drawn directions.
+POWERS = {
+    "energy": {1},
+    "max_logit": {1},
+    "mahalanobis": {2},
+    "relative_mahalanobis": {2},
+    "mixture": {2},
+    "neighbours": {0},
+    "raw_neighbours": {1},
+    "vim": {1},
+    "input_mahalanobis": {2},
+    "input_neighbours": {1},
+    "input_mixture": {2},
+    "isolation_forest": {0},
+    "local_outlier_factor": {1},
 }
-ALL = {**ON_MODELS, **{f"input {kind}": lambda kind=kind: d.InputDetector(kind, random_state=0) for kind in KINDS}}
+
+
+def fitted(name, model, data=X, labels=Y):
+    """A detector of the registry, looking at what it looks at there."""
+    entry = DETECTORS[name]
+    return entry.build(random_state=0).fit(d.Inputs(data) if entry.on_inputs else model, data, labels)
+
+
+def test_every_detector_has_its_definition_and_its_growth():
+    assert list(oracle.DEFINITIONS) == list(POWERS) == list(DETECTORS)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_every_detector_is_what_the_library_takes_it_for(name):
+    check_detector(DETECTORS[name].build(random_state=0), on_inputs=DETECTORS[name].on_inputs)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_scores_are_those_of_the_definition(name):
+    model, new = network(), X[:30] + 0.3
+
+    def rows(points):
+        if DETECTORS[name].on_inputs:
+            return oracle.Rows((points - X.mean(0)) / X.std(0))
+        with torch.no_grad():
+            features = model[:-1](torch.from_numpy(points))
+            return oracle.Rows(features.numpy(), model[-1](features).numpy())
+
+    expected = oracle.DEFINITIONS[name](rows(X), Y, rows(new))
+    np.testing.assert_allclose(fitted(name, model).score(new), expected, rtol=1e-6)
 
 
 def network(seed=0, dead=False):
@@ -37,6 +76,10 @@ def network(seed=0, dead=False):
             net[0].weight[0], net[0].bias[0] = torch.tensor([1.0, 0, 0, 0]), -20.0
             net[2].weight[:, 0] = -1000.0
     return net
+
+
+def _means(detector):
+    return np.stack([one.mean for one in detector._classes])
 
 
 class Identity(nn.Module):
@@ -53,11 +96,10 @@ class Identity(nn.Module):
         return self.last(x)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", DETECTORS)
 @pytest.mark.parametrize("dead", [False, True], ids=["alive", "dead"])
 def test_far_fields_are_what_scores_do_far_out(name, dead):
-    model = network(dead=dead)
-    detector = ALL[name]().fit(model, X, Y)
+    detector = fitted(name, network(dead=dead))
     rng = np.random.default_rng(0)
     origins = X[rng.permutation(150)[:40]]
     directions = rng.normal(size=origins.shape)
@@ -77,11 +119,11 @@ def test_far_fields_are_what_scores_do_far_out(name, dead):
         assert len(set(growth.power[10:].tolist())) == (1 if name == "neighbours" else 2)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", DETECTORS)
 @pytest.mark.parametrize("dead", [False, True], ids=["alive", "dead"])
 @pytest.mark.parametrize("distance", [1e101, 1e160, 1e290])
 def test_where_squares_overflow_scores_are_what_they_tend_to(name, dead, distance):
-    detector = ALL[name]().fit(network(dead=dead), X, Y)
+    detector = fitted(name, network(dead=dead))
     directions = np.random.default_rng(0).normal(size=(20, 4))
     growth = detector.far_field(np.zeros((20, 4)), directions)
     with np.errstate(over="ignore"):
@@ -95,14 +137,14 @@ def test_where_squares_overflow_scores_are_what_they_tend_to(name, dead, distanc
 
 
 # Energy and the largest logit learn nothing, and look at no features.
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("energy", "max logit")])
+@pytest.mark.parametrize("name", [name for name in DETECTORS if name not in ("energy", "max_logit")])
 def test_nothing_is_learnt_from_what_overflows(name):
     with pytest.raises(ValueError, match=r"must have (numbers of at most 1e\+100 in size|rows at which)"):
-        ALL[name]().fit(network(), X * 1e300, Y)
+        fitted(name, network(), X * 1e300)
     steep = network()
     with torch.no_grad():
         steep[0].weight.mul_(1e10)
-    detector = ALL[name]().fit(steep, X * 1e-8, Y)
+    detector = fitted(name, steep, X * 1e-8)
     with pytest.raises(ValueError, match=r"must (have rows at which the features|be finite in standard deviations)"):
         detector.score(X * 2e307)
 
@@ -117,30 +159,16 @@ def test_a_model_that_is_not_finite_says_where():
         d.Energy(layer="zz").fit(kl.NeuralNetwork(epochs=1).fit(X, Y), X, Y)
 
 
-@pytest.mark.parametrize(
-    ("name", "power"),
-    [
-        ("energy", {1}),
-        ("max logit", {1}),
-        ("mahalanobis", {2}),
-        ("neighbours", {0}),
-        ("raw neighbours", {1}),
-        ("mixture", {2}),
-        ("ViM", {1}),
-        ("input isolation_forest", {0}),
-        ("input neighbours", {1}),
-        ("input local_outlier_factor", {1}),
-    ],
-)
+@pytest.mark.parametrize(("name", "power"), POWERS.items())
 def test_orders_of_growth(name, power):
-    detector = ALL[name]().fit(network(), X, Y)
+    detector = fitted(name, network())
     growth = detector.far_field(X, "random", random_state=0)
     assert set(growth.power.tolist()) == power
     assert (np.isinf(growth.limit) == (growth.power > 0)).all()
-    if name in ("energy", "max logit"):
+    if name in ("energy", "max_logit"):
         # The farther out, the more familiar.
         assert (growth.limit == -np.inf).mean() > 0.9
-    if name in ("mahalanobis", "raw neighbours", "mixture", "input local_outlier_factor"):
+    if name in ("mahalanobis", "raw_neighbours", "mixture", "local_outlier_factor"):
         assert (growth.coefficient > 0).all()
 
 
@@ -154,7 +182,7 @@ def test_an_ensembles_scores_are_means_over_members():
     far = kl.far_field(model, moons, "random", random_state=0)
     np.testing.assert_allclose(growth.coefficient, np.where(growth.power == 1, -far.rate.max(-1).mean(0), growth.coefficient))
     # Features of all members side by side.
-    assert d.Mahalanobis().fit(model, moons, labels)._means.shape == (2, 24)
+    assert _means(d.Mahalanobis().fit(model, moons, labels)).shape == (2, 24)
 
 
 def test_mahalanobis_is_that_of_scipy():
@@ -221,7 +249,7 @@ def test_vim_is_the_residual_and_the_energy():
 def test_features_may_be_named_and_are_shared():
     model = network()
     first, last = d.Mahalanobis("2").fit(model, X, Y), d.Mahalanobis().fit(model, X, Y)
-    assert (first._means.shape, last._means.shape) == ((3, 12), (3, 8))
+    assert (_means(first).shape, _means(last).shape) == ((3, 12), (3, 8))
     together = [d.Mahalanobis(), d.Energy(), d.ViM()]
     d.fit_all(together, model, X, Y)
     np.testing.assert_array_equal(together[0].score(X), last.score(X))
@@ -233,7 +261,7 @@ def test_far_away_energy_is_worse_than_chance_and_mahalanobis_perfect():
     model = kl.NeuralNetwork(epochs=60, learning_rate=0.01, random_state=0).fit(X, Y)
     found = {}
     for name in ("energy", "mahalanobis", "neighbours"):
-        detector = ON_MODELS[name]().fit(model, X, Y)
+        detector = fitted(name, model)
         found[name] = kl.metrics.auroc(detector.score(X), detector.far_field(X, "random", random_state=0).limit)
     assert found["energy"] < 0.1
     assert found["mahalanobis"] > 0.99
@@ -245,12 +273,12 @@ def test_features_that_never_move_on_the_training_data():
     dead = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)).double()
     with torch.no_grad():
         dead[0].weight[:], dead[0].bias[:] = -1.0, 0.0
-    for name in ("mahalanobis", "relative", "mixture", "neighbours", "raw neighbours", "ViM"):
-        detector = ON_MODELS[name]().fit(dead, X, Y)
+    for name in ("mahalanobis", "relative_mahalanobis", "mixture", "neighbours", "raw_neighbours", "vim"):
+        detector = fitted(name, dead)
         scores = np.r_[detector.score(X), detector.score(-X)]
         assert np.isfinite(scores).all(), name
-        if name != "relative":
-            assert kl.metrics.auroc(scores[:150], scores[150:]) == (0.0 if name == "ViM" else 1.0), name
+        if name != "relative_mahalanobis":
+            assert kl.metrics.auroc(scores[:150], scores[150:]) == (0.0 if name == "vim" else 1.0), name
 
 
 def test_convolutional_networks_and_images():
@@ -306,7 +334,11 @@ def test_the_layer_that_the_message_asks_for_helps():
         ),
         (lambda: d.Mahalanobis().fit(nn.ReLU(), X, Y), "put what makes the logits of the features into a submodule"),
         (lambda: d.NearestNeighbours(k=0), "k must be at least 1"),
-        (lambda: d.InputDetector("pca"), "kind must be one of mahalanobis"),
+        (lambda: d.LocalOutlierFactor(k=0), "k must be at least 1"),
+        (lambda: d.InputDetector("pca"), "kind must be one of mahalanobis, neighbours, mixture, isolation_forest, local"),
+        (lambda: d.InputDetector().score(X), "Mahalanobis must be fitted"),
+        (lambda: d.Energy().fit(d.Inputs(X), X), "model must be given for Energy, which looks at its logits"),
+        (lambda: d.Mahalanobis("2").fit(d.Inputs(X), X, Y), "layer must be None where there is no model but Inputs. Got '2'"),
         (lambda: d.Energy().fit(network(), X * np.nan), "X must be finite"),
     ],
 )
@@ -334,3 +366,89 @@ def test_vim_stays_within_what_the_features_span():
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-6)
     with pytest.raises(ValueError, match=r"dimension must be in 0 to 16 for these features\. Got 100"):
         d.ViM(dimension=100).fit(wide, few, labels)
+
+
+@pytest.mark.parametrize("kind", ["mahalanobis", "neighbours", "mixture", "isolation_forest", "local_outlier_factor"])
+def test_detectors_of_inputs_are_detectors_on_another_source(kind):
+    name = kind if "_" in kind else f"input_{kind}"
+    ours, door = fitted(name, None), d.InputDetector(kind, random_state=0).fit(None, X, Y)
+    np.testing.assert_array_equal(ours.score(X), door.score(X))
+    ends = [one.far_field(X, "random", random_state=0) for one in (ours, door)]
+    np.testing.assert_array_equal(ends[0].coefficient, ends[1].coefficient)
+    check_detector(d.InputDetector(kind, random_state=0), on_inputs=True)
+
+
+def test_what_looked_at_inputs_alone_looks_at_features_too():
+    for detector in (d.IsolationForest(random_state=0), d.LocalOutlierFactor()):
+        check_detector(detector)
+    np.testing.assert_allclose(
+        d.LocalOutlierFactor().fit(Identity(), X).score(X + 0.1),
+        oracle.DEFINITIONS["local_outlier_factor"](oracle.Rows(X), Y, oracle.Rows(X + 0.1)),
+    )
+
+
+class Norm(d.Detector):
+    """How long the features are, and what may be wrong with that."""
+
+    def __init__(self, **wrong):
+        super().__init__()
+        self.wrong = wrong
+
+    def measure(self, seen):
+        scores = self.wrong.get("sign", -1.0) * np.linalg.norm(seen.features, axis=1)
+        if "rows" in self.wrong:
+            scores = scores + seen.features.mean()
+        if "noise" in self.wrong:
+            scores = scores + np.random.default_rng().normal()
+        return scores[:, None] if "shape" in self.wrong else scores
+
+    def growth(self, ahead):
+        first, second = norm(ahead.rate.features, ahead.offset.features)
+        sign = self.wrong.get("sign", -1.0)
+        if "constant" in self.wrong:
+            return d.Growth.of(sign * first)
+        if "powers" in self.wrong:
+            return d.Growth.of(sign * first, 0 * second, sign * second)
+        if "infinite" in self.wrong:
+            return d.Growth.of(sign * first, sign * second / 0.0)
+        return d.Growth.of(sign * first, self.wrong.get("factor", 1.0) * sign * second)
+
+
+class Careless(Norm):
+    """Nothing is looked at before it is used."""
+
+    def score(self, X):
+        return super().score(X) if np.isfinite(X).all() else np.full(len(X), np.nan)
+
+
+class Overflowing(Norm):
+    """Squares overflow."""
+
+    largest = np.inf
+
+
+def test_a_right_detector_of_ones_own_passes():
+    check_detector(Norm())
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value", "ignore:overflow")
+@pytest.mark.parametrize(
+    ("detector", "message"),
+    [
+        pytest.param(Norm(factor=1.01), r"the score must grow like .* as the far field says", id="coefficient"),
+        pytest.param(Norm(factor=-1.0), "the score must grow like", id="sign of growth"),
+        pytest.param(Norm(constant=True), r"the score must grow like .* a\^0", id="power too small"),
+        pytest.param(Norm(powers=True), r"the score must grow like .* a\^2", id="power too large"),
+        pytest.param(Norm(infinite=True), "coefficients of a growth must be finite", id="infinite"),
+        pytest.param(Norm(sign=1.0), r"larger must mean less familiar.*got 0%", id="direction"),
+        pytest.param(Norm(rows=True), "must not hang on other rows", id="rows"),
+        pytest.param(Norm(noise=True), "must say the same: give it a seed", id="noise"),
+        pytest.param(d.IsolationForest(), "must say the same: give it a seed", id="no seed"),
+        pytest.param(Norm(shape=True), r"must return shape \(n,\)", id="shape"),
+        pytest.param(Overflowing(), "where squares overflow", id="overflow"),
+        pytest.param(Careless(), "must raise a ValueError for numbers that are not finite", id="nan"),
+    ],
+)
+def test_negative_controls_of_the_check(detector, message):
+    with pytest.raises(AssertionError, match=message):
+        check_detector(detector)

@@ -7,25 +7,15 @@ from torch import nn
 
 import knowlimits as kl
 from knowlimits import detectors as d
+from knowlimits.limits.growth import norm
 from knowlimits.model.members import as_modules, each_member
+from knowlimits.ood.detectors import DETECTORS, Entry
 from knowlimits.ood.panel import Panel
+from knowlimits.ood.remedies import REMEDIES
 
 X, Y = load_iris(return_X_y=True)
 X = (X - X.mean(0)) / X.std(0)
 STARTS, DIRECTIONS = np.random.default_rng(0).normal(size=(2, 30, 4))
-ALONE = {
-    "energy": d.Energy,
-    "max_logit": d.MaxLogit,
-    "mahalanobis": d.Mahalanobis,
-    "relative_mahalanobis": d.RelativeMahalanobis,
-    "mixture": d.GaussianMixture,
-    "neighbours": d.NearestNeighbours,
-    "raw_neighbours": lambda: d.NearestNeighbours(normalized=False),
-    "vim": d.ViM,
-    "input_mahalanobis": d.InputDetector,
-    "isolation_forest": lambda: d.InputDetector("isolation_forest", random_state=0),
-    "local_outlier_factor": lambda: d.InputDetector("local_outlier_factor"),
-}
 
 
 def entropy(probs):
@@ -45,17 +35,18 @@ def panel(model):
 def test_scores_and_their_limits(panel, model):
     at, along = panel.at(STARTS), panel.along(STARTS, DIRECTIONS)
     assert list(at) == list(along)
-    for name, alone in ALONE.items():
-        detector = alone().fit(model, X, Y)
+    for name, entry in DETECTORS.items():
+        detector = entry.build(random_state=0).fit(d.Inputs(X) if entry.on_inputs else model, X, Y)
         np.testing.assert_allclose(at[name], detector.score(STARTS), rtol=1e-9, err_msg=name)
         growth = detector.far_field(STARTS, DIRECTIONS)
         np.testing.assert_allclose(along[name].limit, growth.limit, rtol=1e-9, err_msg=name)
     far = kl.far_field(model, STARTS, DIRECTIONS)
-    names = ("max_prob", "entropy", "expected_entropy", "variance", "mutual_information")[: 5 if model.members > 1 else 2]
-    for name in names:
+    for name in kl.scores.names(model.members):
         np.testing.assert_allclose(at[name], model.uncertainty(STARTS, name), atol=1e-5)
         np.testing.assert_allclose(along[name].limit, far.score(name), atol=1e-12)
     assert ("variance" in at) == (model.members > 1)
+    entropies = [remedy.score for name, remedy in REMEDIES.items() if name != "model"]
+    assert list(at) == [*kl.scores.names(model.members), *DETECTORS, *entropies]
 
 
 def test_remedies(panel, model):
@@ -64,11 +55,11 @@ def test_remedies(panel, model):
     limits = np.mean([member.far_field(STARTS, DIRECTIONS) for member in members], axis=0)
     guard = kl.Guard(model, random_state=0).fit(X)
     near, far = panel.probabilities(STARTS), panel.limits(STARTS, DIRECTIONS)
-    np.testing.assert_allclose(near["last-layer Laplace"], laplace, rtol=1e-6)
-    np.testing.assert_allclose(far["last-layer Laplace"], limits, rtol=1e-6)
+    np.testing.assert_allclose(near["laplace"], laplace, rtol=1e-6)
+    np.testing.assert_allclose(far["laplace"], limits, rtol=1e-6)
     np.testing.assert_allclose(near["guard"], guard.predict_proba(STARTS), atol=1e-5)
     np.testing.assert_allclose(far["guard"], 1 / 3)
-    np.testing.assert_allclose(near["as it is"], model.predict_proba(STARTS), atol=1e-5)
+    np.testing.assert_allclose(near["model"], model.predict_proba(STARTS), atol=1e-5)
     np.testing.assert_allclose(panel.at(STARTS)["laplace_entropy"], entropy(laplace), rtol=1e-6)
     np.testing.assert_allclose(panel.along(STARTS, DIRECTIONS)["laplace_entropy"].limit, entropy(limits), rtol=1e-6)
 
@@ -79,7 +70,7 @@ def test_one_logit_has_the_laplace_of_one_logit():
     laplace = kl.LastLayerLaplace(model).fit(X, labels)
     assert len(laplace.weights_) == 1
     panel = Panel(inputs=False).fit(model, X, labels)
-    near, far = panel.probabilities(STARTS)["last-layer Laplace"], panel.limits(STARTS, DIRECTIONS)["last-layer Laplace"]
+    near, far = panel.probabilities(STARTS)["laplace"], panel.limits(STARTS, DIRECTIONS)["laplace"]
     np.testing.assert_allclose(near, laplace.predict_proba(STARTS), rtol=1e-9)
     np.testing.assert_allclose(far, laplace.far_field(STARTS, DIRECTIONS), rtol=1e-9)
 
@@ -89,15 +80,36 @@ def test_laplace_looks_at_the_last_layer_whatever_the_detectors_look_at():
     panel, plain = Panel(layer="2").fit(net, X, Y), Panel().fit(net, X, Y)
     np.testing.assert_allclose(panel.at(STARTS)["laplace_entropy"], plain.at(STARTS)["laplace_entropy"])
     assert np.abs(panel.at(STARTS)["mahalanobis"] - plain.at(STARTS)["mahalanobis"]).max() > 1e-3
-    np.testing.assert_allclose(
-        panel.limits(STARTS, DIRECTIONS)["last-layer Laplace"], plain.limits(STARTS, DIRECTIONS)["last-layer Laplace"]
-    )
+    np.testing.assert_allclose(panel.limits(STARTS, DIRECTIONS)["laplace"], plain.limits(STARTS, DIRECTIONS)["laplace"])
 
 
 def test_a_last_layer_too_large_for_laplace_is_named():
     wide = nn.Sequential(nn.Linear(4, 2000), nn.ReLU(), nn.Linear(2000, 3)).double()
     panel = Panel(inputs=False).fit(nn.Sequential(wide), X[:60], Y[:60] * 0 + np.arange(60) % 3)
-    assert panel.laplace is None
-    assert panel.without_laplace == "the last layer has 6,003 weights, and 4,000 are the most."
+    assert list(panel.remedies) == ["model", "guard"]
+    assert panel.without["laplace"] == "the last layer has 6,003 weights, and 4,000 are the most."
     assert "laplace_entropy" not in panel.at(STARTS)
     assert "isolation_forest" not in panel.at(STARTS)
+
+
+class Length(d.Detector):
+    """A detector that nothing knows of but its entry."""
+
+    def measure(self, seen):
+        return np.linalg.norm(seen.features, axis=1)
+
+    def growth(self, ahead):
+        return d.Growth.of(*norm(ahead.rate.features, ahead.offset.features))
+
+
+def test_a_detector_of_ones_own_is_one_entry(monkeypatch):
+    model = kl.NeuralNetwork(hidden_sizes=(8,), epochs=5, random_state=0).fit(X, Y)
+    monkeypatch.setitem(DETECTORS, "length", Entry(Length))
+    monkeypatch.setitem(DETECTORS, "input_length", Entry(Length, on_inputs=True))
+    at = Panel().fit(model, X, Y).at(STARTS)
+    np.testing.assert_allclose(at["length"], Length().fit(model, X).score(STARTS))
+    np.testing.assert_allclose(at["input_length"], np.linalg.norm(STARTS, axis=1), rtol=1e-6)
+    assert d.InputDetector("length").fit(None, X).score(STARTS).shape == (30,)
+    audited = kl.audit(model, X, Y)
+    assert {"length", "input_length"} < set(audited.detection["score"])
+    assert "input length" in str(audited)

@@ -185,6 +185,6 @@ def _notes(subject: Subject, features: Features, panel: Panel) -> list[str]:
     ]
     if subject.labels is None:
         found.append("No labels were given: the model's own predictions stand for them.")
-    if panel.laplace is None:
+    if panel.without_laplace:
         found.append(f"No last-layer Laplace: {panel.without_laplace}")
     return found

@@ -1,7 +1,7 @@
 """Rays through any torch module: the table of operations, and what follows values along rays to infinity."""
 
 from knowlimits.follow.operations import Affine, Joint, Maximum, Move, Rewrite, Smooth, UnsupportedOperation, register
-from knowlimits.follow.ray import Rays, blocks, follow
+from knowlimits.follow.ray import Rays, blocks, follow, follow_several
 
 __all__ = [
     "Affine",
@@ -14,5 +14,6 @@ __all__ = [
     "UnsupportedOperation",
     "blocks",
     "follow",
+    "follow_several",
     "register",
 ]

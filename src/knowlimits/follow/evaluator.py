@@ -151,12 +151,16 @@ class Evaluator(OperationMode):
 
     def run(self, model: Callable[[Tensor], Any], x: Traced, module: nn.Module | None = None) -> Tensor:
         """The model's output for a traced input; `module` is that whose names messages use, if not the model itself."""
-        module = model if module is None and isinstance(model, nn.Module) else module
-        with self._named(module or nn.Module()), _CircularPadding(), self:
-            out = model(x)
+        out = self.outputs(model, x, module)
         if not isinstance(out, Tensor):
             raise TypeError(f"model must return a tensor. Got {type(out).__name__} instead.")
         return out
+
+    def outputs(self, model: Callable[[Tensor], Any], x: Traced, module: nn.Module | None = None) -> Any:
+        """The same of a model that may return several tensors."""
+        module = model if module is None and isinstance(model, nn.Module) else module
+        with self._named(module or nn.Module()), _CircularPadding(), self:
+            return model(x)
 
     def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
         """Do an operation that moves numbers."""

@@ -122,23 +122,40 @@ def follow(
         UnsupportedOperation: for an operation that has no entry in the table, or not with these arguments.
         OverflowError: where numbers pass the largest float.
     """
+    evaluator, traced = _start(origins, directions, batch_axes, certify, errors)
+    return evaluator.rays(evaluator.run(module, traced), certify)
+
+
+def follow_several(module: Callable[[Tensor], tuple[Tensor, ...]], origins: Tensor, directions: Tensor) -> tuple[Rays, ...]:
+    """Push rays through a module that returns several tensors: where each of them ends.
+
+    Args:
+        module: in float64; its parameters need no gradient.
+        origins, directions: of the rays, ``(n, ...)``.
+
+    Raises:
+        UnsupportedOperation: for an operation that has no entry in the table, or not with these arguments.
+        OverflowError: where numbers pass the largest float.
+    """
+    evaluator, traced = _start(origins, directions)
+    return tuple(evaluator.rays(out) for out in evaluator.outputs(module, traced))
+
+
+def _start(
+    origins: Tensor,
+    directions: Tensor,
+    batch_axes: int = 1,
+    certify: bool = False,
+    errors: tuple[Tensor, Tensor] | None = None,
+) -> tuple["_RayEvaluator", Ray]:
+    """An evaluator, and the input that it is to push."""
     rows = origins.shape[:batch_axes]
     ones = (1,) * (origins.ndim - batch_axes)
     labels = torch.arange(rows.numel(), device=origins.device).reshape(*rows, *ones).expand(origins.shape)
     if certify and errors is None:
         errors = torch.zeros_like(origins), torch.zeros_like(origins)
-    evaluator = _RayEvaluator(rows.numel(), origins)
     # A clone: a model may work in place on its input.
-    traced = Ray(directions.clone(), origins.clone(), labels, errors)
-    out = evaluator.run(module, traced)
-    if not isinstance(out, Ray):
-        # The output does not hang on the input at all.
-        out = Ray(torch.zeros_like(out), out, labels, errors)
-    evaluator.check_finite("the output", out.rate, out.offset)
-    if not torch.equal(placed := owned.core(out.owners).reshape(-1), torch.arange(len(placed), device=placed.device)):
-        raise evaluator.refuse("the output", "mixed")
-    certain = ~evaluator.undecided if certify else None
-    return Rays(out.rate, out.offset, evaluator.radius, certain, out.errors, evaluator.largest, owned.varying_axes(out.owners))
+    return _RayEvaluator(rows.numel(), origins), Ray(directions.clone(), origins.clone(), labels, errors)
 
 
 class _RayEvaluator(Evaluator):
@@ -149,6 +166,19 @@ class _RayEvaluator(Evaluator):
         self.labels = labels
         self.radius = like.new_zeros(labels)
         self.undecided = torch.zeros(labels, dtype=torch.bool, device=like.device)
+
+    def rays(self, out: Tensor, certify: bool = False) -> Rays:
+        """What is known of an output when the model has run."""
+        if not isinstance(out, Ray):
+            # The output does not hang on the input at all.
+            zero = torch.zeros_like(out)
+            owners = torch.zeros((), dtype=torch.long, device=out.device).expand(out.shape)
+            out = Ray(zero, out, owners, (zero, zero) if certify else None)
+        self.check_finite("the output", out.rate, out.offset)
+        if not torch.equal(placed := owned.core(out.owners).reshape(-1), torch.arange(len(placed), device=placed.device)):
+            raise self.refuse("the output", "mixed")
+        certain = ~self.undecided if certify else None
+        return Rays(out.rate, out.offset, self.radius, certain, out.errors, self.largest, owned.varying_axes(out.owners))
 
     def copy(self, x: Ray, memory_format: torch.memory_format = torch.preserve_format) -> Ray:
         """A copy with memory of its own, in which numbers lie as is said."""

@@ -1,4 +1,4 @@
-"""How a score grows along a ray."""
+"""How a score grows along a ray, and the algebra of it: lengths, quadratic forms and the largest or smallest of several."""
 
 from dataclasses import dataclass
 
@@ -48,3 +48,28 @@ def smallest(*terms: np.ndarray) -> list[np.ndarray]:
         left &= term <= least + _ROUNDING * np.abs(least)
     chosen = left.argmax(1)[:, None]
     return [np.take_along_axis(term, chosen, 1)[:, 0] for term in terms]
+
+
+def norm(rate: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients of a ** 0 and a ** 1 in the length of ``rate * a + offset``, rows of ``(n, features)``, far out."""
+    length = np.linalg.norm(rate, axis=1)
+    moves = length > 0
+    # |r a + o| is |r| a + r.o / |r| up to what vanishes.
+    across = (rate * offset).sum(1) / np.where(moves, length, 1)
+    return np.where(moves, across, np.linalg.norm(offset, axis=1)), length
+
+
+def quadratic(rate: np.ndarray, offset: np.ndarray, form: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coefficients of a ** 0, a ** 1 and a ** 2 in the quadratic form of ``rate * a + offset``, rows of ``(n, features)``."""
+    at_rate = rate @ form
+    return _dot(offset @ form, offset), 2 * _dot(at_rate, offset), _dot(at_rate, rate)
+
+
+def leading(rate: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest rate along the last axis, and the offsets of those that have it, minus infinity for the others."""
+    largest = rate.max(-1, keepdims=True)
+    return largest[..., 0], np.where(rate == largest, offset, -np.inf)
+
+
+def _dot(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return (left * right).sum(1)

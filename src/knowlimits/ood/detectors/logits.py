@@ -7,16 +7,9 @@ a model has one logit f it stands for (0, f), of which the largest does not grow
 import numpy as np
 from scipy.special import logsumexp
 
-from knowlimits.limits.growth import Growth
-from knowlimits.ood.detectors.base import Detector
-from knowlimits.ood.detectors.view import Ahead, Seen
-
-
-def leading(ahead: Ahead) -> tuple[np.ndarray, np.ndarray]:
-    """The largest rate of the logits, ``(members, n)``, and the offsets with minus infinity where the rate is smaller."""
-    rate, offset = ahead.rate.logits, ahead.offset.logits
-    largest = rate.max(-1, keepdims=True)
-    return largest[..., 0], np.where(rate == largest, offset, -np.inf)
+from knowlimits.limits.growth import Growth, leading
+from knowlimits.ood.detectors.base import Detector, Needs
+from knowlimits.ood.detectors.source import Ahead, Seen
 
 
 def energy(logits: np.ndarray) -> np.ndarray:
@@ -24,27 +17,36 @@ def energy(logits: np.ndarray) -> np.ndarray:
     return -np.asarray(logsumexp(logits, axis=-1)).mean(0)
 
 
+def energy_ahead(ahead: Ahead) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients of a ** 0 and a ** 1 in the energy along rays, ``(n,)`` each."""
+    rate, offsets = leading(ahead.rate.logits, ahead.offset.logits)
+    return energy(offsets), -rate.mean(0)
+
+
 class Energy(Detector):
     """Minus the logarithm of the sum of exponentials of the logits (Liu et al., NeurIPS 2020), the mean over members."""
 
-    _looks_at_features = False
+    needs = Needs.LOGITS
 
-    def _score(self, seen: Seen) -> np.ndarray:
+    def measure(self, seen: Seen) -> np.ndarray:
+        """The energy at points."""
         return energy(seen.logits)
 
-    def _growth(self, ahead: Ahead) -> Growth:
-        rate, offsets = leading(ahead)
-        return Growth.of(energy(offsets), -rate.mean(0))
+    def growth(self, ahead: Ahead) -> Growth:
+        """That of the largest logits."""
+        return Growth.of(*energy_ahead(ahead))
 
 
 class MaxLogit(Detector):
     """Minus the largest logit (Hendrycks et al., ICML 2022), the mean over members."""
 
-    _looks_at_features = False
+    needs = Needs.LOGITS
 
-    def _score(self, seen: Seen) -> np.ndarray:
+    def measure(self, seen: Seen) -> np.ndarray:
+        """Minus the largest logit at points."""
         return -seen.logits.max(-1).mean(0)
 
-    def _growth(self, ahead: Ahead) -> Growth:
-        rate, offsets = leading(ahead)
+    def growth(self, ahead: Ahead) -> Growth:
+        """That of the largest logits."""
+        rate, offsets = leading(ahead.rate.logits, ahead.offset.logits)
         return Growth.of(-offsets.max(-1).mean(0), -rate.mean(0))

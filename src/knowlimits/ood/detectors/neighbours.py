@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from knowlimits.limits.growth import Growth
+from knowlimits.limits.growth import Growth, norm
 from knowlimits.ood.detectors.base import Detector
-from knowlimits.ood.detectors.view import Ahead, Seen
+from knowlimits.ood.detectors.source import Ahead, Seen
 
 
 class NearestNeighbours(Detector):
@@ -23,20 +23,23 @@ class NearestNeighbours(Detector):
             raise ValueError(f"k must be at least 1. Got {k} instead.")
         self.k, self.normalized = k, normalized
 
-    def _learn(self, seen: Seen, labels: np.ndarray | None) -> None:
+    def learn(self, seen: Seen, labels: np.ndarray) -> None:
+        """Keep the training data."""
         self._neighbours = NearestNeighbors(n_neighbors=min(self.k, len(seen))).fit(self._scaled(seen.features))
 
-    def _score(self, seen: Seen) -> np.ndarray:
+    def measure(self, seen: Seen) -> np.ndarray:
+        """The distance at points."""
         return self._distance(self._scaled(seen.features))
 
-    def _growth(self, ahead: Ahead) -> Growth:
+    def growth(self, ahead: Ahead) -> Growth:
+        """That of the distance to any one row; of lengths 1, the distance of the direction."""
         rate, offset = ahead.rate.features, ahead.offset.features
         moves = (rate != 0).any(1)
         if self.normalized:
             return Growth.of(self._distance(self._scaled(np.where(moves[:, None], rate, offset))))
         still = np.zeros(len(rate))
         still[~moves] = self._distance(offset[~moves]) if not moves.all() else 0
-        return Growth.of(still, np.linalg.norm(rate, axis=1))
+        return Growth.of(still, norm(rate, offset)[1])
 
     def _distance(self, h: np.ndarray) -> np.ndarray:
         return self._neighbours.kneighbors(h)[0][:, -1]

@@ -1,6 +1,6 @@
-"""What a detector sees of a model: the features that go into its last layer, and its logits, at points and along rays."""
+"""The model as a source: the features that go into its last layer, and its logits."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,46 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from knowlimits._machine import are_small, one_thread
-from knowlimits.follow import blocks, follow
+from knowlimits.follow import blocks, follow_several
 from knowlimits.limits.far_field import as_points, as_rays
 from knowlimits.model.members import as_modules, in_blocks, outputs_of
 from knowlimits.model.stack import Stack
+from knowlimits.ood.detectors.source import Ahead, Seen, Source
+
+# Features ``(n, features)`` or ``(members, n, features)`` of a module, and its logits ``(members, n, classes)``.
+_Pair = tuple[Tensor, Tensor]
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What a model says at points.
-
-    Attributes:
-        features: of all members side by side, ``(n, features)``.
-        logits: ``(members, n, classes)``.
-    """
-
-    features: np.ndarray
-    logits: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def rows(self, chosen: np.ndarray, sizes: np.ndarray | float = 1.0) -> "Seen":
-        """Some of the points, divided by sizes, ``(chosen,)``."""
-        divisors = np.broadcast_to(sizes, chosen.sum())
-        return Seen(self.features[chosen] / divisors[:, None], self.logits[:, chosen] / divisors[:, None])
-
-
-@dataclass(frozen=True)
-class Ahead:
-    """What a model says along rays, far out: ``rate * a + offset``.
-
-    Attributes:
-        rate, offset: of features and logits.
-    """
-
-    rate: Seen
-    offset: Seen
-
-
-class View:
+class View(Source):
     """The features and logits of a model.
 
     Args:
@@ -75,8 +46,7 @@ class View:
         """
         points = as_points("X", X)
         with torch.no_grad(), one_thread(are_small(self._modules, points[0].numel())):
-            parts = in_blocks(self._modules, points)
-            seen = _joined([[_Parts.of(tap(part), tap) for tap in self._taps] for part in parts])
+            seen = _joined([[tap(part) for tap in self._taps] for part in in_blocks(self._modules, points)])
         finite = np.isfinite(seen.features).all(1) & np.isfinite(seen.logits).all((0, 2))
         if not finite.all():
             row = int((~finite).argmax())
@@ -93,51 +63,42 @@ class View:
         rates, offsets = [], []
         with torch.no_grad(), one_thread(are_small(self._modules, starts[0].numel())):
             for x, d, noted in blocks(starts, steps, None):
-                ends = [(tap, follow(tap, x, d)) for tap in self._taps]
-                noted(max(end.largest for _, end in ends))
-                rates.append([_Parts.of(end.rate, tap) for tap, end in ends])
-                offsets.append([_Parts.of(end.offset, tap) for tap, end in ends])
+                ends = [follow_several(tap, x, d) for tap in self._taps]
+                noted(max(end.largest for pair in ends for end in pair))
+                rates.append([(features.rate, logits.rate) for features, logits in ends])
+                offsets.append([(features.offset, logits.offset) for features, logits in ends])
         return Ahead(_joined(rates), _joined(offsets))
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """Features and logits of one module at a batch of points."""
-
-    features: Tensor
-    logits: Tensor
-
-    @classmethod
-    def of(cls, together: Tensor, tap: "_Tap | _StackTap") -> "_Parts":
-        features, logits = together.split([together.shape[1] - tap.logits, tap.logits], dim=1)
-        return cls(features, logits.reshape(len(logits), tap.members, -1).transpose(0, 1))
-
-
-def _joined(batches: list[list[_Parts]]) -> Seen:
-    features = torch.cat([torch.cat([part.features for part in parts], 1) for parts in batches])
-    logits = torch.cat([torch.cat([part.logits for part in parts]) for parts in batches], 1)
+def _joined(batches: Sequence[Sequence[_Pair]]) -> Seen:
+    """One whole out of pairs, batch by batch and module by module."""
+    features = torch.cat([torch.cat([_side_by_side(pair[0]) for pair in pairs], 1) for pairs in batches])
+    logits = torch.cat([torch.cat([pair[1] for pair in pairs]) for pairs in batches], 1)
     return Seen(features.numpy(), logits.numpy())
 
 
+def _side_by_side(features: Tensor) -> Tensor:
+    return features.transpose(0, 1).flatten(1) if features.ndim == 3 else features
+
+
 class _StackTap(nn.Module):
-    """Features and logits of a `Stack` side by side, ``(n, features + members * classes)``."""
+    """Features and logits of a `Stack`."""
 
     def __init__(self, stack: Stack):
         super().__init__()
-        self.stack, self.members, self.logits = stack, stack.members, stack.members * stack.classes
+        self.stack = stack
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> _Pair:
         features = self.stack.features(x.expand(self.stack.members, -1, -1))
-        logits = self.stack.last_layer(features)
-        return torch.cat([part.transpose(0, 1).flatten(1) for part in (features, logits)], 1)
+        return features, self.stack.last_layer(features)
 
 
 class _Tap(nn.Module):
-    """Features and logits of a module side by side."""
+    """Features and logits of a module."""
 
     def __init__(self, module: nn.Module, layer: str | None, features: bool):
         super().__init__()
-        self.module, self.members, self.logits = module, 1, 0
+        self.module = module
         named = dict(module.named_modules())
         if layer is not None and layer not in named:
             raise ValueError(
@@ -152,7 +113,7 @@ class _Tap(nn.Module):
             raise ValueError(f"layer must be given for a model without a torch.nn.Linear. Got None instead: {hint}.")
         self._features = features
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> _Pair:
         caught: list[Tensor] = []
         hooks = [m.register_forward_pre_hook(lambda _, args: caught.append(args[0])) for m in self._layers]
         try:
@@ -162,6 +123,7 @@ class _Tap(nn.Module):
                 hook.remove()
         if self._features and not caught:
             raise ValueError("layer must be a submodule that runs. Got one that does not.")
-        logits = logits.transpose(0, 1).flatten(1)
-        self.logits = logits.shape[1]
-        return torch.cat([caught[-1].flatten(1), logits], 1) if self._features else logits
+        if not self._features:
+            return x.flatten(1)[:, :0], logits
+        features = caught[-1]
+        return features if features.ndim == 3 and features.shape[:2] == logits.shape[:2] else features.flatten(1), logits

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from knowlimits.limits.growth import Growth, cleaned
-from knowlimits.ood.detectors.base import Detector
-from knowlimits.ood.detectors.logits import energy, leading
-from knowlimits.ood.detectors.view import Ahead, Seen
+from knowlimits.limits.growth import Growth, cleaned, norm
+from knowlimits.ood.detectors.base import Detector, Needs
+from knowlimits.ood.detectors.logits import energy, energy_ahead
+from knowlimits.ood.detectors.source import Ahead, Seen
 
 
 class ViM(Detector):
@@ -20,11 +20,14 @@ class ViM(Detector):
         layer: name of the submodule whose input are the features; the last `torch.nn.Linear` that runs, without it.
     """
 
+    needs = Needs.FEATURES | Needs.LOGITS
+
     def __init__(self, dimension: int | None = None, layer: str | None = None):
         super().__init__(layer)
         self.dimension = dimension
 
-    def _learn(self, seen: Seen, labels: np.ndarray | None) -> None:
+    def learn(self, seen: Seen, labels: np.ndarray) -> None:
+        """Learn the principal space and the scale."""
         h = seen.features
         width = h.shape[1]
         self._mean = h.mean(0)
@@ -42,17 +45,14 @@ class ViM(Detector):
         largest = seen.logits.max(-1).mean()
         self._scale = largest / lengths if lengths > 0 else 0.0
 
-    def _score(self, seen: Seen) -> np.ndarray:
+    def measure(self, seen: Seen) -> np.ndarray:
+        """The virtual logit and the energy at points."""
         residual = (seen.features - self._mean) @ self._residual
         return self._scale * np.linalg.norm(residual, axis=1) + energy(seen.logits)
 
-    def _growth(self, ahead: Ahead) -> Growth:
-        rate, offset = ahead.rate.features @ self._residual, (ahead.offset.features - self._mean) @ self._residual
-        length = np.linalg.norm(rate, axis=1)
-        # |r a + o| is |r| a + r.o / |r| up to what vanishes.
-        moves = length > 0
-        still = np.where(moves, (rate * offset).sum(1) / np.where(moves, length, 1), np.linalg.norm(offset, axis=1))
-        largest, offsets = leading(ahead)
-        grown = self._scale * length, largest.mean(0)
-        first = self._scale * still + energy(offsets)
-        return Growth.of(first, cleaned(grown[0] - grown[1], np.abs(grown[0]) + np.abs(grown[1])))
+    def growth(self, ahead: Ahead) -> Growth:
+        """That of the two, whose signs differ."""
+        still, length = norm(ahead.rate.features @ self._residual, (ahead.offset.features - self._mean) @ self._residual)
+        first, second = energy_ahead(ahead)
+        grown = self._scale * length
+        return Growth.of(self._scale * still + first, cleaned(grown + second, np.abs(grown) + np.abs(second)))

@@ -1,1 +1,34 @@
-"""Remedies: classifiers that do not stay sure of themselves far away."""
+"""Remedies: classifiers that do not stay sure of themselves far away, and the registry of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from knowlimits.ood.remedies.applied import Applied, AsItIs, Guarded
+from knowlimits.ood.remedies.guard import Guard
+from knowlimits.ood.remedies.laplace_members import LaplaceMembers
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A remedy in the registry.
+
+    Attributes:
+        label: what people call it.
+        score: the name of its entropy among the scores of a panel.
+        fit: applies it to a model, by the model, data ``(n, features)`` like those that it was trained on, and labels ``(n,)``.
+        to_all: whether it can be applied to every model; else `fit` says by a ValueError where it cannot.
+    """
+
+    label: str
+    score: str
+    fit: Callable[[Any, Any, Any], Applied]
+    to_all: bool = True
+
+
+#: By ids, which tables and files have. The first is none, so that a model is beside what becomes of it.
+REMEDIES: dict[str, Remedy] = {
+    "model": Remedy("as it is", "entropy", lambda model, X, y: AsItIs()),
+    "laplace": Remedy("last-layer Laplace", "laplace_entropy", LaplaceMembers, to_all=False),
+    "guard": Remedy("guard", "guarded_entropy", lambda model, X, y: Guarded(Guard(model, random_state=0).fit(X))),
+}

@@ -15,8 +15,8 @@ from knowlimits.plane import partition
 from knowlimits.train.classifiers import StackClassifier
 from knowlimits.train.classifiers.holdout import Split
 
-#: Scores that the table and the figure show: all, without the other names that some have.
-SCORES = tuple(name for name, function in scores.SCORES.items() if function.__name__ == name)
+#: Scores that the table and the figure show.
+SCORES = scores.names()
 #: From this probability on the table calls a model confident.
 CONFIDENT = 0.99
 # In units of the last radius, which lies hundreds of times farther out than the data for an ensemble.

@@ -1,0 +1,48 @@
+"""Last-layer Laplace for models of several members."""
+
+from typing import Any
+
+import numpy as np
+
+from knowlimits.model.members import as_modules, each_member
+from knowlimits.ood.remedies.applied import Applied
+from knowlimits.ood.remedies.laplace import LastLayerLaplace
+
+# Beyond so many weights in a last layer the matrix over them is too large to be worth it.
+_MOST_WEIGHTS = 4000
+
+
+class LaplaceMembers(Applied):
+    """Last-layer Laplace for every member of a model, and the mean of their probabilities (Eschenhagen et al., 2021).
+
+    Raises:
+        ValueError: where a member has no linear last layer, or too large a one.
+    """
+
+    looks_at_features = True
+
+    def __init__(self, model: Any, X: Any, y: Any):
+        classes = getattr(model, "classes_", None)
+        labels = np.asarray(y) if classes is None else np.searchsorted(classes, y)
+        self._members = []
+        # One logit stays one: a Gaussian over the weights of (0, f) would be another.
+        for member in each_member(as_modules(model), pad=False):
+            laplace = LastLayerLaplace(member)
+            if (count := laplace.n_weights()) > _MOST_WEIGHTS:
+                raise ValueError(f"the last layer has {count:,} weights, and {_MOST_WEIGHTS:,} are the most.")
+            self._members.append(laplace.fit(X, labels))
+        self._ends = np.cumsum([member.weights_.shape[1] - 1 for member in self._members])[:-1]
+
+    def at(self, X: np.ndarray, probs: np.ndarray, features: np.ndarray | None) -> np.ndarray:
+        """The mean over members."""
+        return np.mean([member.of(part) for member, part in zip(self._members, self._split(features), strict=True)], axis=0)
+
+    def along(self, probs: np.ndarray, rate: np.ndarray | None, offset: np.ndarray | None) -> np.ndarray:
+        """The mean over members of their limits."""
+        parts = zip(self._members, self._split(rate), self._split(offset), strict=True)
+        return np.mean([member.along(r, o) for member, r, o in parts], axis=0)
+
+    def _split(self, features: np.ndarray | None) -> list[np.ndarray]:
+        if features is None:
+            raise ValueError("features must be given, as the remedy looks at them. Got None instead.")
+        return np.split(features, self._ends, axis=1)
