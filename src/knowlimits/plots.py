@@ -14,7 +14,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from knowlimits import scores
-from knowlimits.limits.far_field import horizon
+from knowlimits.limits.horizon import horizon
 from knowlimits.outputs import FIGURES, check_output, write_atomically
 from knowlimits.plane import Partition, Regions, partition
 from knowlimits.studies.clusters import BOX, Clusters

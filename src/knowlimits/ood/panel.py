@@ -10,9 +10,10 @@ import torch
 
 from knowlimits import scores
 from knowlimits._machine import one_blas_thread
-from knowlimits.limits.far_field import limiting_probabilities
 from knowlimits.limits.growth import Growth
-from knowlimits.model.members import as_modules, each_member
+from knowlimits.limits.probabilities import limiting_probabilities
+from knowlimits.model.model import Model
+from knowlimits.model.read import read_logits
 from knowlimits.ood.detectors.base import Detector
 from knowlimits.ood.detectors.gaussians import GaussianMixture, Mahalanobis, RelativeMahalanobis
 from knowlimits.ood.detectors.inputs import KINDS, InputDetector
@@ -61,6 +62,7 @@ class Panel:
             X: data like those that it was trained on, ``(n, features)``.
             y: class labels, ``(n,)``.
         """
+        model = read_logits(model)
         self._view = View(model, self.layer)
         seen = self._view.at(X)
         self.members = len(seen.logits)
@@ -122,14 +124,14 @@ class Panel:
         if self.laplace is not None:
             # Its features are those before the last layer, whatever the detectors look at.
             last = seen if self.layer is None else self._last.at(X)
-            found[LAPLACE] = self.laplace.of(last.features)
+            found[LAPLACE] = self.laplace.probabilities(last.features)
         return found | {GUARDED: self.guard.blend(X, own)}
 
     def _probabilities_along(self, origins: np.ndarray, directions: np.ndarray, ahead: Ahead) -> dict[str, np.ndarray]:
         found = {AS_IT_IS: limiting_probabilities(ahead.rate.logits, ahead.offset.logits).mean(0)}
         if self.laplace is not None:
             last = ahead if self.layer is None else self._last.along(origins, directions)
-            found[LAPLACE] = self.laplace.along(last.rate.features, last.offset.features)
+            found[LAPLACE] = self.laplace.limiting_probabilities(last.rate.features, last.offset.features)
         # Uniform along every ray, whatever the model says.
         return found | {GUARDED: np.full((len(ahead.rate), len(self.guard.classes_)), 1 / len(self.guard.classes_))}
 
@@ -148,27 +150,25 @@ class LaplaceMembers:
         ValueError: where a member has no linear last layer, or too large a one.
     """
 
-    def __init__(self, model: Any, X: Any, y: Any):
-        classes = getattr(model, "classes_", None)
-        labels = np.asarray(y) if classes is None else np.searchsorted(classes, y)
+    def __init__(self, model: Model, X: Any, y: Any):
         self._members = []
         # One logit stays one: a Gaussian over the weights of (0, f) would be another.
-        for member in each_member(as_modules(model), pad=False):
+        for member in model.one_by_one(pad=False):
             laplace = LastLayerLaplace(member)
             if (count := laplace.n_weights()) > _MOST_WEIGHTS:
                 raise ValueError(f"the last layer has {count:,} weights, and {_MOST_WEIGHTS:,} are the most.")
-            self._members.append(laplace.fit(X, labels))
+            self._members.append(laplace.fit(X, y))
         self._ends = np.cumsum([member.weights_.shape[1] - 1 for member in self._members])[:-1]
 
-    def of(self, features: np.ndarray) -> np.ndarray:
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Probabilities, ``(n, classes)``, by features ``(n, all features)``."""
         parts = np.split(features, self._ends, axis=1)
-        return np.mean([member.of(part) for member, part in zip(self._members, parts, strict=True)], axis=0)
+        return np.mean([member.probabilities(part) for member, part in zip(self._members, parts, strict=True)], axis=0)
 
-    def along(self, rate: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    def limiting_probabilities(self, rate: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """Limits of the probabilities, ``(n, classes)``, by rates and offsets of the features."""
         parts = zip(self._members, np.split(rate, self._ends, axis=1), np.split(offset, self._ends, axis=1), strict=True)
-        return np.mean([member.along(r, o) for member, r, o in parts], axis=0)
+        return np.mean([member.limiting_probabilities(r, o) for member, r, o in parts], axis=0)
 
 
 def _entropies(probabilities: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from knowlimits import plots, scores
-from knowlimits.model.members import as_modules, member_probabilities
+from knowlimits.model.read import read
 from knowlimits.outputs import write_atomically
 from knowlimits.plane import Partition
 
@@ -28,8 +28,7 @@ def draw_regions(path: Path, model: Any, cells: Partition, box: tuple[float, flo
     extent = box or _middle(cells)
     x, y = np.meshgrid(np.linspace(extent[0], extent[1], _GRID), np.linspace(extent[2], extent[3], _GRID))
     points = torch.from_numpy(np.stack([x.ravel(), y.ravel()], axis=1))
-    modules = as_modules(model)
-    entropy = scores.entropy(member_probabilities(modules, points), base=2).numpy().reshape(x.shape)
+    entropy = scores.entropy(read(model).at(points), base=2).numpy().reshape(x.shape)
     figure, ax = plots.plt.subplots(figsize=(6, 5), layout="constrained")
     image = ax.imshow(entropy, origin="lower", extent=extent, cmap="Purples", vmin=0, aspect="auto", interpolation="nearest")
     plots.edges(ax, cells, extent, linewidth=0.3)

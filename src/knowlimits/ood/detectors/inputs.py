@@ -8,8 +8,8 @@ from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.preprocessing import StandardScaler
 
-from knowlimits.limits.far_field import as_points, as_rays
 from knowlimits.limits.growth import Growth
+from knowlimits.model.arrays import as_points, as_rays
 from knowlimits.ood.detectors.base import Detector
 from knowlimits.ood.detectors.gaussians import GaussianMixture, Mahalanobis
 from knowlimits.ood.detectors.neighbours import NearestNeighbours

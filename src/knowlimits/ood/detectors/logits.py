@@ -8,15 +8,9 @@ import numpy as np
 from scipy.special import logsumexp
 
 from knowlimits.limits.growth import Growth
+from knowlimits.limits.probabilities import leading
 from knowlimits.ood.detectors.base import Detector
 from knowlimits.ood.detectors.view import Ahead, Seen
-
-
-def leading(ahead: Ahead) -> tuple[np.ndarray, np.ndarray]:
-    """The largest rate of the logits, ``(members, n)``, and the offsets with minus infinity where the rate is smaller."""
-    rate, offset = ahead.rate.logits, ahead.offset.logits
-    largest = rate.max(-1, keepdims=True)
-    return largest[..., 0], np.where(rate == largest, offset, -np.inf)
 
 
 def energy(logits: np.ndarray) -> np.ndarray:
@@ -33,7 +27,7 @@ class Energy(Detector):
         return energy(seen.logits)
 
     def _growth(self, ahead: Ahead) -> Growth:
-        rate, offsets = leading(ahead)
+        rate, offsets = leading(ahead.rate.logits, ahead.offset.logits)
         return Growth.of(energy(offsets), -rate.mean(0))
 
 
@@ -46,5 +40,5 @@ class MaxLogit(Detector):
         return -seen.logits.max(-1).mean(0)
 
     def _growth(self, ahead: Ahead) -> Growth:
-        rate, offsets = leading(ahead)
+        rate, offsets = leading(ahead.rate.logits, ahead.offset.logits)
         return Growth.of(-offsets.max(-1).mean(0), -rate.mean(0))

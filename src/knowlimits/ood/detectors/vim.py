@@ -3,8 +3,9 @@
 import numpy as np
 
 from knowlimits.limits.growth import Growth, cleaned
+from knowlimits.limits.probabilities import leading
 from knowlimits.ood.detectors.base import Detector
-from knowlimits.ood.detectors.logits import energy, leading
+from knowlimits.ood.detectors.logits import energy
 from knowlimits.ood.detectors.view import Ahead, Seen
 
 
@@ -52,7 +53,7 @@ class ViM(Detector):
         # |r a + o| is |r| a + r.o / |r| up to what vanishes.
         moves = length > 0
         still = np.where(moves, (rate * offset).sum(1) / np.where(moves, length, 1), np.linalg.norm(offset, axis=1))
-        largest, offsets = leading(ahead)
+        largest, offsets = leading(ahead.rate.logits, ahead.offset.logits)
         grown = self._scale * length, largest.mean(0)
         first = self._scale * still + energy(offsets)
         return Growth.of(first, cleaned(grown[0] - grown[1], np.abs(grown[0]) + np.abs(grown[1])))
