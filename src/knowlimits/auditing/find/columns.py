@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from knowlimits.model.model import Model
 from knowlimits.model.pipelines import AffineSteps, Steps
 from knowlimits.ood.sizes import check_size
 
@@ -50,8 +51,8 @@ class Source:
             raise ValueError(f"X must have {expected} columns, which the model was made for. Got {columns} instead.")
         self._own = _own_names(X)
         self.names = _names(X, columns, feature_names, getattr(model, "feature_names_in_", None))
-        steps = getattr(model, "steps", None)
-        self._steps = Steps(None, AffineSteps(np.eye(columns), np.zeros(columns), ("",) * columns)) if steps is None else steps
+        steps = model.steps if isinstance(model, Model) else None
+        self._steps = steps or Steps(None, AffineSteps(np.eye(columns), np.zeros(columns), ("",) * columns))
         self._affine = self._steps.affine
 
     def rows(self, name: str, X: Any) -> np.ndarray:
