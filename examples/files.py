@@ -15,8 +15,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import knowlimits as kl
 from knowlimits.cli.main import main as knowlimits
-from knowlimits.model.members import as_modules
 from knowlimits.outputs import write_atomically
 
 app = App(help=__doc__)
@@ -44,7 +44,7 @@ def main(*, out: Path = Path("results/files")) -> None:
     write_atomically(out / "wine.onnx", content)
 
     # The steps and the network as one torch module; any other would do.
-    module = as_modules(pipeline)[0]
+    module = kl.read(pipeline).networks[0]
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(module, (torch.tensor(X[:8]),), dynamic_shapes=({0: batch},))
     torch.export.save(program, out / "wine.pt2")

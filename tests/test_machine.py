@@ -44,7 +44,7 @@ CALLS = {
     "predict_proba": lambda: model.predict_proba(X),
     "uncertainty": lambda: model.uncertainty(X),
     "far_field": lambda: kl.far_field(net, X, "features", certify=True).score(),
-    "gradient of a limit": lambda: kl.far_field(net, X, "features").gradient_magnitude(),
+    "gradient of a limit": lambda: kl.limits.gradient_magnitude(net, kl.far_field(net, X, "features")),
     "gradient_magnitude": lambda: kl.scores.gradient_magnitude(net, X, "entropy"),
     "partition": lambda: kl.partition(net).affine,
     "merged": lambda: len(kl.partition(net).merged()),

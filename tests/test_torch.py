@@ -5,6 +5,7 @@ These run on the oldest and on the newest torch that we state, also where most o
 
 import ast
 import logging
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -304,9 +305,10 @@ def test_plain_inputs_leave_a_function_of_tensors(program):
     for node in list(graph.nodes):
         if node.target == _torch.GUARDS:
             graph.erase_node(node)
-    _torch.plain_inputs(graph)
+    plain = torch.fx.GraphModule(module, _torch.plain_inputs(graph))
     x = torch.randn(5, 2)
-    torch.testing.assert_close(torch.fx.GraphModule(module, graph)(x), program.module()(x))
+    for one in (plain, pickle.loads(pickle.dumps(plain))):
+        torch.testing.assert_close(one(x), program.module()(x))
 
 
 def test_loggers_are_those_of_modules_that_are_there():

@@ -20,6 +20,7 @@ _HOMES = {
     "Horizon": "knowlimits.limits",
     "LastLayerLaplace": "knowlimits.ood.remedies.laplace",
     "MCDropout": "knowlimits.train.classifiers",
+    "Model": "knowlimits.model.model",
     "NeuralNetwork": "knowlimits.train.classifiers",
     "Partition": "knowlimits.plane",
     "Plane": "knowlimits.plane",
@@ -37,10 +38,12 @@ _HOMES = {
     "far_field": "knowlimits.limits",
     "fit_together": "knowlimits.train.classifiers",
     "horizon": "knowlimits.limits",
+    "limits": "knowlimits.limits",
     "load": "knowlimits.files.load",
     "metrics": "knowlimits.metrics",
     "partition": "knowlimits.plane",
     "plots": "knowlimits.plots",
+    "read": "knowlimits.model.read",
     "save": "knowlimits.files.saved",
     "scores": "knowlimits.scores",
     "search": "knowlimits.train.search",
@@ -49,13 +52,15 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 if TYPE_CHECKING:
-    from knowlimits import detectors, metrics, plots, scores
+    from knowlimits import detectors, limits, metrics, plots, scores
     from knowlimits.auditing import Audit, assert_far_field, audit
     from knowlimits.files.load import load
     from knowlimits.files.saved import save
     from knowlimits.follow import UnsupportedOperation
-    from knowlimits.limits.far_field import FarField, Horizon, far_field, horizon
+    from knowlimits.limits import FarField, Horizon, far_field, horizon
     from knowlimits.model.dropout_members import dropout_members
+    from knowlimits.model.model import Model
+    from knowlimits.model.read import read
     from knowlimits.model.stack import Stack
     from knowlimits.ood.remedies.guard import Guard
     from knowlimits.ood.remedies.laplace import LastLayerLaplace

@@ -46,7 +46,6 @@ try:
     from torch._C import _dispatch_tls_local_exclude_set as _hidden
     from torch._C import _dispatch_tls_local_include_set as _included
     from torch._ops import OpOverload
-    from torch.fx.graph import CodeGen
     from torch.multiprocessing.reductions import StorageWeakRef
     from torch.nn.modules.batchnorm import _BatchNorm
     from torch.nn.modules.conv import _ConvNd
@@ -211,14 +210,15 @@ def hooks(module: nn.Module) -> list[Any]:
     return [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
 
 
-def plain_inputs(graph: fx.Graph) -> None:
-    """Drop the packing of inputs and outputs of an exported program that maps one tensor to one.
+def plain_inputs(graph: fx.Graph) -> fx.Graph:
+    """An exported program that maps one tensor to one, without its packing of inputs and outputs and its way to trace.
 
-    It cannot be copied without a warning of torch's about itself.
+    With the one it cannot be copied without a warning of torch's about itself, with the other it cannot be unpickled.
     """
-    graph.set_codegen(CodeGen())
-    output = graph.output_node()
-    output.args = output.args[0]  # type: ignore[assignment]
+    plain = fx.Graph()
+    packed: Any = plain.graph_copy(graph, {})
+    plain.output(packed[0])
+    return plain
 
 
 # --- threads -----------------------------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from knowlimits._machine import are_small, one_thread, rows_at_a_time
-from knowlimits.model.members import as_modules, device_of, in_blocks, outputs_of
+from knowlimits._machine import one_thread, rows_at_a_time
+from knowlimits.model.read import read
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 
@@ -114,7 +114,7 @@ def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = No
     A module is evaluated in float64 on a copy, so that it stays as it was.
 
     Args:
-        model: what `knowlimits.far_field` takes, returning logits.
+        model: what `knowlimits.far_field` takes.
         X: inputs, ``(n, features)``, or ``(n, ...)`` as the model takes them.
         name: a name in `SCORES`.
         base: base of the logarithm of entropies; nats without it.
@@ -122,14 +122,10 @@ def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = No
     rows = torch.tensor(np.asarray(X), dtype=torch.float64)
     if rows.ndim < 2 or not rows.isfinite().all():
         raise ValueError(f"X must be finite and of shape (n, features) or more axes. Got shape {tuple(rows.shape)} instead.")
-    modules = as_modules(model)
-
-    def probs(inputs: Tensor) -> Tensor:
-        return probabilities(torch.cat([outputs_of(module, inputs) for module in modules]))
-
-    with one_thread(are_small(modules, rows[:1].numel())):
-        parts = in_blocks(modules, rows.to(device_of(modules)))
-        return torch.cat([gradient_lengths(probs, part, name, base).cpu() for part in parts]).numpy()
+    model = read(model)
+    with model.threads(rows[:1].numel()):
+        parts = model.in_blocks(rows.to(model.device))
+        return torch.cat([gradient_lengths(model.probabilities, part, name, base).cpu() for part in parts]).numpy()
 
 
 def gradient_lengths(probs: Callable[[Tensor], Tensor], rows: Tensor, name: str, base: float | None) -> Tensor:

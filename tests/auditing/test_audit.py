@@ -505,7 +505,7 @@ def test_columns_are_held_to_the_models(wine, pipeline):
         ValueError, match=r"X_test must have the columns of X, in their order. Got 'proline' where X has 'alcohol'"
     ):
         kl.audit(pipeline, X, y, X_test=X[X.columns[::-1]])
-    assert Source(pipeline, X.to_numpy()).names == list(X.columns)
+    assert Source(kl.read(pipeline), X.to_numpy()).names == list(X.columns)
 
 
 def test_models_that_cannot_be_followed():

@@ -13,7 +13,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import knowlimits as kl
-from knowlimits.model.members import as_modules
 from tests import command
 
 X, Y = load_wine(return_X_y=True)
@@ -35,7 +34,7 @@ def folder(pipeline, tmp_path_factory):
         warnings.simplefilter("ignore", DeprecationWarning)
         onnx = to_onnx(pipeline, X[:1].astype("float32"), options={"zipmap": False})
     (folder / "wine.onnx").write_bytes(onnx.SerializeToString())
-    module = as_modules(pipeline)[0]
+    module = kl.read(pipeline).networks[0]
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(module, (torch.tensor(X[:8]),), dynamic_shapes=({0: batch},))
     torch.export.save(program, folder / "wine.pt2")

@@ -202,5 +202,5 @@ def test_the_disc_tells_the_limits(page, audited):
     subject = audited._subject
     place = subject.columns.names.index(name)
     origin = np.median(subject.rows, axis=0, keepdims=True)
-    exact = kl.far_field(subject.modules, origin, subject.columns.steps[[place]]).confidence()[0]
+    exact = kl.far_field(subject.model, origin, subject.columns.steps[[place]]).confidence()[0]
     assert limit == pytest.approx(exact, abs=0.002)

@@ -21,7 +21,6 @@ from torch import nn
 import knowlimits as kl
 from knowlimits.files.pt2.read import read_pt2
 from knowlimits.model.exported import with_linear_modules
-from knowlimits.model.members import as_modules
 from tests.files.pt2_models import CONSTANTS, MODEL, SAMPLES, TINY, WEIGHTS, edited, exported, packed, saved, tiny, unpacked
 
 # --- models that come back -----------------------------------------------------------------------------------------------
@@ -47,7 +46,7 @@ def fitted_pipeline():
     pipeline = make_pipeline(StandardScaler(), MLPClassifier((5,), max_iter=3, random_state=0))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Stochastic Optimizer")
-        return as_modules(pipeline.fit(X, y))[0]
+        return kl.read(pipeline.fit(X, y)).networks[0]
 
 
 MODELS = {

@@ -16,7 +16,6 @@ from knowlimits.files import budget
 from knowlimits.files.pt2 import allowed
 from knowlimits.files.pt2.read import read_pt2
 from knowlimits.follow import operations
-from knowlimits.model.members import as_modules
 from tests.files.pt2_models import MODEL, TINY, N, as_size, crafted, edited, exported, integer, saved, size, tensor
 
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -260,7 +259,7 @@ def test_attacks_take_no_memory():
 
 def test_statistics_that_hang_on_the_number_of_inputs():
     program = read_pt2(crafted(statistics), "m.pt2")
-    for module in (program.module(), *as_modules(program)):
+    for module in (program.module(), *kl.read(program).networks):
         x = torch.zeros(9, 2, dtype=next(module.parameters()).dtype)
         assert module(x).shape == (9, 2)
         for rows in (10, 20, 2000):

@@ -3,6 +3,8 @@
 import copy
 import pickle
 
+import distributed
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -70,7 +72,7 @@ def test_gradient_lengths_are_those_of_extended_precision(degenerate):
     far = kl.far_field(stack, origins, directions)
     weights, biases = plain(stack)
     for name in SCORES:
-        lengths = far.gradient_magnitude(name)
+        lengths = kl.limits.gradient_magnitude(stack, far, name)
         for i, (origin, direction) in enumerate(zip(origins, directions, strict=True)):
             point = scores_mp.far_point(origin, direction, "1e50")
             expected = float(scores_mp.gradient_length(weights, biases, point, name))
@@ -89,7 +91,7 @@ def test_worked_example_of_a_shared_largest_rate():
     np.testing.assert_allclose(far.probs[0], [[0.5, 0.5, 0], [0.66818777, 0.33181223, 0]], atol=1e-8)
     assert far.score("entropy")[0] == pytest.approx(np.log(2))
     # "Gradients vanish far away" is false here: each of the two probabilities has a gradient of length 2 * 1/4.
-    assert far.gradient_magnitude("max_prob")[0] == pytest.approx(0.5)
+    assert kl.limits.gradient_magnitude(Worked(), far, "max_prob")[0] == pytest.approx(0.5)
     assert (far.radius == 0).all()
 
 
@@ -106,7 +108,8 @@ def test_no_direction_gives_the_prediction_at_the_origin():
     far = kl.far_field(stack, x, np.zeros_like(x))
     np.testing.assert_allclose(far.probs, stack(torch.tensor(x)).softmax(2).detach().numpy(), rtol=1e-12)
     assert (far.radius == 0).all()
-    np.testing.assert_allclose(far.gradient_magnitude("entropy"), kl.scores.gradient_magnitude(stack, x, "entropy"), rtol=1e-10)
+    lengths = kl.limits.gradient_magnitude(stack, far, "entropy")
+    np.testing.assert_allclose(lengths, kl.scores.gradient_magnitude(stack, x, "entropy"), rtol=1e-10)
 
 
 def test_a_dead_cell_keeps_a_constant_of_its_own():
@@ -118,7 +121,7 @@ def test_a_dead_cell_keeps_a_constant_of_its_own():
     far = kl.far_field(net, [[0.0]], [[1.0]])
     assert far.radius[0, 0] == 3
     np.testing.assert_allclose(far.probs[0, 0], torch.tensor([2.0, 0.0], dtype=torch.float64).softmax(0), rtol=1e-12)
-    assert far.gradient_magnitude("entropy")[0] == 0
+    assert kl.limits.gradient_magnitude(net, far, "entropy")[0] == 0
 
 
 def relu_signs(module, x):
@@ -400,11 +403,11 @@ def test_outputs_that_are_probabilities():
     far = kl.far_field(nn.Sequential(logits, nn.Softmax(1)), origins, directions, outputs="probabilities")
     np.testing.assert_allclose(far.probs, expected, atol=1e-15)
     one = nn.Linear(2, 1)
-    far = kl.far_field(nn.Sequential(one, nn.Sigmoid()), origins, directions, outputs="probabilities")
-    np.testing.assert_allclose(far.probs, kl.far_field(one, origins, directions).probs, atol=1e-15)
-    np.testing.assert_allclose(
-        far.gradient_magnitude("max_prob"), kl.far_field(one, origins, directions).gradient_magnitude("max_prob")
-    )
+    squashed, own = nn.Sequential(one, nn.Sigmoid()), kl.far_field(one, origins, directions)
+    far = kl.far_field(squashed, origins, directions, outputs="probabilities")
+    np.testing.assert_allclose(far.probs, own.probs, atol=1e-15)
+    lengths = kl.limits.gradient_magnitude(squashed, far, "max_prob", outputs="probabilities")
+    np.testing.assert_allclose(lengths, kl.limits.gradient_magnitude(one, own, "max_prob"))
     with pytest.raises(ValueError, match="must be 'logits' for this model"):
         kl.far_field(one, origins, directions, outputs="probabilities")
 
@@ -531,12 +534,48 @@ def test_infinity_in_a_mask_is_no_weight():
         kl.far_field(masked, np.zeros((1, 2)), "features")
 
 
-@pytest.mark.parametrize("make", [lambda: random_stack(0), lambda: nn.Linear(2, 3)])
-def test_a_far_field_goes_through_pickle(make):
-    far = kl.far_field(make(), np.zeros((3, 2)), np.ones((3, 2)))
-    again = pickle.loads(pickle.dumps(far))
-    np.testing.assert_array_equal(again.probs, far.probs)
-    np.testing.assert_array_equal(again.gradient_magnitude(), far.gradient_magnitude())
+def through_dask(value):
+    header, frames = distributed.protocol.serialize(value)
+    return distributed.protocol.deserialize(header, frames)
+
+
+def answers():
+    """A far field of each kind of classifier."""
+    rays = np.random.default_rng(0).normal(size=(2, 20, 2))
+    net = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2))
+    yield kl.far_field(random_stack(0), *rays)
+    yield kl.far_field(net, *rays, certify=True)
+    yield kl.Guard(net).fit(rays[0]).far_field(*rays)
+    yield kl.LastLayerLaplace(net).fit(rays[0], np.arange(20) % 2).far_field(*rays)
+
+
+@pytest.mark.parametrize("through", [lambda far: pickle.loads(pickle.dumps(far)), through_dask], ids=["pickle", "Dask"])
+def test_far_fields_of_all_classifiers_are_plain_arrays_that_travel(through):
+    for far in answers():
+        again = through(far)
+        for name, value in vars(far).items():
+            assert value is None or (type(value) is np.ndarray and value.shape[:1] in ((20,), (len(far.probs),))), name
+            np.testing.assert_array_equal(getattr(again, name), value)
+        np.testing.assert_array_equal(again.score("entropy"), far.score("entropy"))
+        assert len(pickle.dumps(far)) < 2000 + sum(value.nbytes for value in vars(far).values() if value is not None)
+
+
+def test_far_fields_and_models_go_through_joblib(tmp_path):
+    model, rays = kl.read(random_stack(0)), np.random.default_rng(0).normal(size=(2, 20, 2))
+    far = kl.far_field(model, *rays)
+    parts = joblib.Parallel(n_jobs=2)(joblib.delayed(kl.far_field)(model, *rays[:, k::2]) for k in range(2))
+    for k, part in enumerate(parts):
+        np.testing.assert_allclose(part.probs, far.probs[:, k::2], rtol=1e-12)
+    joblib.dump(far, tmp_path / "far")
+    np.testing.assert_array_equal(joblib.load(tmp_path / "far").probs, far.probs)
+
+
+def test_a_far_field_keeps_its_rays_whatever_becomes_of_them():
+    origins, directions = draw_rays((2,), 5)
+    before = origins.numpy().copy()
+    far = kl.far_field(nn.Linear(2, 2), origins, directions)
+    origins += 1
+    np.testing.assert_array_equal(far.origins, before)
 
 
 def test_rows_that_are_as_many_as_members_are_not_mixed_up():

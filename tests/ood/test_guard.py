@@ -108,16 +108,27 @@ def test_the_largest_value_in_a_ball_is_that_of_an_optimiser():
         assert guard._largest_in_ball(z, radius, form, linear, constant)[0] >= best - 1e-6 * abs(best)
 
 
-def test_the_radius_is_where_it_becomes_uniform(guard):
-    field = guard.far_field(MOONS, "random", random_state=0)
-    np.testing.assert_array_equal(field.probs, 0.5)
-    directions = kl.far_field(guard.model, MOONS, "random", random_state=0).directions
+def test_it_is_settled_where_it_becomes_uniform(guard):
+    far = guard.far_field(MOONS, "random", random_state=0)
+    assert far.probs.shape == (1, len(MOONS), 2)
+    np.testing.assert_array_equal(far.probs, 0.5)
+    np.testing.assert_array_equal(far.directions, kl.far_field(guard.model, MOONS, "random", random_state=0).directions)
+    assert far.radius is far.rate is far.offset is far.certified is None
+    distances = guard.settled(MOONS, "random", level=1e-3, random_state=0)
     for factor in (1.0, 1.5, 10.0, 1e5):
-        points = MOONS + factor * field.radius[:, None] * directions
-        assert (guard.predict_proba(points).max(1) <= 0.5 + field.level + 1e-12).all()
+        points = MOONS + factor * distances[:, None] * far.directions
+        assert (guard.predict_proba(points).max(1) <= 0.5 + 1e-3 + 1e-12).all()
     # Not much too far: a third of the way there it is sure at least somewhere.
-    assert (guard.weight(MOONS + 0.3 * field.radius[:, None] * directions) > 0.01).any()
-    assert guard.far_field(MOONS[:1], np.zeros((1, 2))).radius[0] == np.inf
+    assert (guard.weight(MOONS + 0.3 * distances[:, None] * far.directions) > 0.01).any()
+
+
+def test_a_ray_that_does_not_move_ends_where_it_is(guard):
+    assert guard.settled(MOONS[:1], np.zeros((1, 2)))[0] == np.inf
+    directions = np.array([[0.0, 0.0], [0.0, -1e-300], [1.0, 0.0]])
+    probs = guard.far_field(MOONS[:3], directions).probs[0]
+    np.testing.assert_array_equal(probs[0], guard.predict_proba(MOONS[:1])[0])
+    assert probs[0].max() > 0.9
+    np.testing.assert_array_equal(probs[1:], 0.5)
 
 
 def test_any_classifier_and_any_width():
@@ -169,7 +180,7 @@ def test_many_features():
         (lambda m: kl.Guard(m).fit(MOONS * np.nan), "X must be finite"),
         (lambda m: kl.Guard(m).fit(MOONS * 1e300), r"X must have numbers of at most 1e\+100 in size to learn from"),
         (lambda m: kl.Guard(m).fit(MOONS).bound(MOONS, -1), "radius must be finite and not negative"),
-        (lambda m: kl.Guard(m).fit(MOONS).far_field(MOONS, "random", level=0.6), "level must be in 0 to 0.5"),
+        (lambda m: kl.Guard(m).fit(MOONS).settled(MOONS, "random", level=0.6), "level must be in 0 to 0.5"),
         (lambda m: kl.Guard(m).fit(MOONS).weight(np.zeros((2, 3))), "X must have 2 features. Got 3"),
     ],
 )
@@ -181,7 +192,7 @@ def test_bad_arguments(call, message, model):
 def test_radii_of_every_row_along_every_direction(guard):
     rows, directions = MOONS[:7], np.random.default_rng(0).normal(size=(5, 2))
     found = guard.radii(rows, directions, level=0.01)
-    paired = guard.far_field(np.repeat(rows, 5, axis=0), np.tile(directions, (7, 1)), level=0.01)
-    np.testing.assert_allclose(found.ravel(), paired.radius, rtol=1e-9)
+    paired = guard.settled(np.repeat(rows, 5, axis=0), np.tile(directions, (7, 1)), level=0.01)
+    np.testing.assert_allclose(found.ravel(), paired, rtol=1e-9)
     with pytest.raises(ValueError, match=r"level must be in 0 to 0\.5"):
         guard.radii(rows, directions, level=0.7)

@@ -8,7 +8,6 @@ from torch import nn
 import knowlimits as kl
 from knowlimits import detectors as d
 from knowlimits.limits.growth import norm
-from knowlimits.model.members import as_modules, each_member
 from knowlimits.ood.detectors import DETECTORS, Entry
 from knowlimits.ood.panel import Panel
 from knowlimits.ood.remedies import REMEDIES
@@ -50,9 +49,9 @@ def test_scores_and_their_limits(panel, model):
 
 
 def test_remedies(panel, model):
-    members = [kl.LastLayerLaplace(member).fit(X, Y) for member in each_member(as_modules(model))]
+    members = [kl.LastLayerLaplace(member).fit(X, Y) for member in kl.read(model).one_by_one()]
     laplace = np.mean([member.predict_proba(STARTS) for member in members], axis=0)
-    limits = np.mean([member.far_field(STARTS, DIRECTIONS) for member in members], axis=0)
+    limits = np.mean([member.far_field(STARTS, DIRECTIONS).probs[0] for member in members], axis=0)
     guard = kl.Guard(model, random_state=0).fit(X)
     near, far = panel.probabilities(STARTS), panel.limits(STARTS, DIRECTIONS)
     np.testing.assert_allclose(near["laplace"], laplace, rtol=1e-6)
@@ -72,7 +71,7 @@ def test_one_logit_has_the_laplace_of_one_logit():
     panel = Panel(inputs=False).fit(model, X, labels)
     near, far = panel.probabilities(STARTS)["laplace"], panel.limits(STARTS, DIRECTIONS)["laplace"]
     np.testing.assert_allclose(near, laplace.predict_proba(STARTS), rtol=1e-9)
-    np.testing.assert_allclose(far, laplace.far_field(STARTS, DIRECTIONS), rtol=1e-9)
+    np.testing.assert_allclose(far, laplace.far_field(STARTS, DIRECTIONS).probs[0], rtol=1e-9)
 
 
 def test_laplace_looks_at_the_last_layer_whatever_the_detectors_look_at():

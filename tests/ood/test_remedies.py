@@ -5,7 +5,6 @@ import pytest
 from sklearn.datasets import load_iris
 
 import knowlimits as kl
-from knowlimits.model.members import as_modules, each_member
 from knowlimits.ood.panel import AS_IT_IS, Panel
 from knowlimits.ood.remedies import REMEDIES
 from knowlimits.ood.remedies.applied import Applied, AsItIs
@@ -17,7 +16,7 @@ STARTS, DIRECTIONS = np.random.default_rng(0).normal(size=(2, 30, 4))
 ALONE = {
     "model": lambda model, points: model.predict_proba(points),
     "laplace": lambda model, points: np.mean(
-        [kl.LastLayerLaplace(one).fit(X, Y).predict_proba(points) for one in each_member(as_modules(model))], axis=0
+        [kl.LastLayerLaplace(one).fit(X, Y).predict_proba(points) for one in kl.read(model).one_by_one()], axis=0
     ),
     "guard": lambda model, points: kl.Guard(model, random_state=0).fit(X).predict_proba(points),
 }

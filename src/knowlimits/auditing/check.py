@@ -8,8 +8,7 @@ from knowlimits.auditing.find.columns import Source
 from knowlimits.auditing.find.features import SURE, rays
 from knowlimits.auditing.find.subject import some
 from knowlimits.limits.far_field import far_field
-from knowlimits.ood.remedies.guard import Guard
-from knowlimits.ood.remedies.laplace import LastLayerLaplace
+from knowlimits.model.read import read_logits
 
 # Rays that are followed, at most.
 _RAYS = 100_000
@@ -51,12 +50,17 @@ def assert_far_field(
         raise ValueError(f"max_confident_share must be in 0 to 1. Got {max_confident_share} instead.")
     if not 0 < confidence <= 1:
         raise ValueError(f"confidence must be above 0 and at most 1. Got {confidence} instead.")
+    # A guard and last-layer Laplace know their far field themselves.
+    remedy = hasattr(model, "far_field")
+    model = model if remedy else read_logits(model)
     source = Source(model, X, feature_names)
     rows = source.rows("X", X)
     columns = source.continuous(X, continuous)
     most = max(1, _RAYS // (2 * len(columns.names)))
     rows = rows[some(len(rows), most, np.random.default_rng(random_state))]
-    limits = _limits(source.network, *rays(rows, columns.steps)).max(1)
+    origins, directions = rays(rows, columns.steps)
+    far = model.far_field(origins, directions) if remedy else far_field(model.behind, origins, directions)
+    limits = far.confidence()
     shares = (limits >= confidence).reshape(len(rows), -1).mean(0)
     broken = np.argsort(-shares, kind="stable")[: int((shares > max_confident_share).sum())]
     if not len(broken):
@@ -68,12 +72,3 @@ def assert_far_field(
         f"of the rows along {len(broken)} of {len(shares)} ways: {', '.join(named)}{more}. knowlimits.audit says more, and "
         "knowlimits.Guard is a remedy."
     )
-
-
-def _limits(model: Any, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Limiting probabilities of a model or a remedy, ``(n, classes)``."""
-    if isinstance(model, Guard):
-        return model.far_field(origins, directions).probs
-    if isinstance(model, LastLayerLaplace):
-        return model.far_field(origins, directions)
-    return far_field(model, origins, directions).probs.mean(0)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from knowlimits._machine import are_small, one_blas_thread, one_thread
+from knowlimits._machine import one_blas_thread
 from knowlimits.auditing.find.detection import detection
 from knowlimits.auditing.find.directions import Directions, in_directions
 from knowlimits.auditing.find.features import CURVES, Features, along_features
@@ -132,7 +132,7 @@ def audit(
     rng = np.random.default_rng(random_state)
     with (
         one_blas_thread(),
-        one_thread(are_small(subject.modules)),
+        subject.model.threads(),
         progress_bar("detectors and remedies", 4, verbose) as advance,
     ):
 
@@ -140,7 +140,7 @@ def audit(
             if advance:
                 advance(1, text)
 
-        panel = Panel(layer).fit(subject.modules, subject.rows, subject.known_labels)
+        panel = Panel(layer).fit(subject.model, subject.rows, subject.known_labels)
         step("columns to infinity")
         features = along_features(subject, panel, rng)
         step("directions")
@@ -161,14 +161,13 @@ def audit(
         subject,
         features,
         directions,
-        _title(model, subject),
+        _title(subject),
     )
 
 
-def _title(model: Any, subject: Subject) -> str:
-    last = model.steps[-1][1] if hasattr(model, "steps") else model
+def _title(subject: Subject) -> str:
     members = f"{subject.members} members, " if subject.members > 1 else ""
-    return f"{type(last).__name__}: {members}{len(subject.classes)} classes, {len(subject.columns.names)} continuous columns"
+    return f"{subject.model.name}: {members}{len(subject.classes)} classes, {len(subject.columns.names)} continuous columns"
 
 
 def _notes(subject: Subject, features: Features, panel: Panel) -> list[str]:

@@ -65,11 +65,5 @@ def quadratic(rate: np.ndarray, offset: np.ndarray, form: np.ndarray) -> tuple[n
     return _dot(offset @ form, offset), 2 * _dot(at_rate, offset), _dot(at_rate, rate)
 
 
-def leading(rate: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest rate along the last axis, and the offsets of those that have it, minus infinity for the others."""
-    largest = rate.max(-1, keepdims=True)
-    return largest[..., 0], np.where(rate == largest, offset, -np.inf)
-
-
 def _dot(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return (left * right).sum(1)

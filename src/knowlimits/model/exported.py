@@ -27,12 +27,13 @@ def with_linear_modules(program: torch.export.ExportedProgram) -> fx.GraphModule
     for node in list(module.graph.nodes):
         if node.op == "get_attr" and not node.users:
             module.graph.erase_node(node)
+    graph = module.graph
     inputs, outputs = program.call_spec
     if inputs is not None and inputs.num_leaves == 1 and outputs is not None and outputs.is_leaf():
-        plain_inputs(module.graph)
+        graph = plain_inputs(graph)
     # A new module, as the program's own checks its inputs in hooks and refuses train() and eval(). It has no mode but that in
     # which it was exported.
-    return fx.GraphModule(module, module.graph).eval()
+    return fx.GraphModule(module, graph).eval()
 
 
 def _as_submodule(module: fx.GraphModule, node: fx.Node) -> None:

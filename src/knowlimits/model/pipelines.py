@@ -35,9 +35,33 @@ class AffineSteps:
         return AffineSteps(matrix, later.matrix @ self.shift + later.shift, tuple(held))
 
 
-def is_sklearn(kind: str, model: Any) -> bool:
-    """Whether a model is of a class of scikit-learn, by its name, so that scikit-learn need not be imported to tell."""
-    return any(one.__name__ == kind and one.__module__.startswith("sklearn.") for one in type(model).__mro__)
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """The fitted steps of a Pipeline before its classifier.
+
+    Attributes:
+        transformer: they themselves, as a Pipeline; None where there are none.
+        affine: what they do to columns that may move.
+    """
+
+    transformer: Any
+    affine: AffineSteps
+
+    @classmethod
+    def of(cls, pipeline: Any) -> "Steps":
+        """The steps before the last of a fitted Pipeline."""
+        return cls(pipeline[:-1] if len(pipeline) > 1 else None, before_last(pipeline))
+
+    def transform(self, X: Any) -> np.ndarray:
+        """What comes out of the steps for rows of a table, in float64."""
+        seen = X if self.transformer is None else self.transformer.transform(X)
+        return np.array(seen.toarray() if hasattr(seen, "toarray") else seen, dtype=np.float64, order="C")
+
+    def __str__(self) -> str:
+        named = getattr(self.transformer, "steps", ())
+        names = ", ".join(step if isinstance(step, str) else type(step).__name__ for _, step in named) or "none"
+        held = [name for name in self.affine.held if name]
+        return f"{names}; {len(held)} of {len(self.affine.held)} columns go through {held[0]}" if held else names
 
 
 def before_last(pipeline: Any) -> AffineSteps:

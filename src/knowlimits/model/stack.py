@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from knowlimits._machine import rows_at_a_time
+from knowlimits.model.arrays import both
 
 
 class Stack(nn.Module):
@@ -79,8 +80,7 @@ class Stack(nn.Module):
 
     def last_layer(self, features: Float[Tensor, "members n width"]) -> Float[Tensor, "members n classes"]:
         """Logits from what goes into the last layer."""
-        logits = torch.baddbmm(self.biases[-1].unsqueeze(1), features, self.weights[-1].transpose(1, 2))
-        return nn.functional.pad(logits, (1, 0)) if logits.shape[2] == 1 else logits
+        return both(torch.baddbmm(self.biases[-1].unsqueeze(1), features, self.weights[-1].transpose(1, 2)))
 
     def chunks(self, x: Float[Tensor, "n d"]) -> Iterator[Float[Tensor, "rows d"]]:
         """Split the rows of `x` so that every intermediate tensor of `forward` stays in the processor's cache."""

@@ -10,8 +10,9 @@ import torch
 
 from knowlimits import scores
 from knowlimits._machine import one_blas_thread
-from knowlimits.limits.far_field import limiting_probabilities
 from knowlimits.limits.growth import Growth
+from knowlimits.limits.probabilities import limiting_probabilities
+from knowlimits.model.read import read_logits
 from knowlimits.ood.detectors import DETECTORS
 from knowlimits.ood.detectors.base import Detector
 from knowlimits.ood.detectors.source import Ahead, Inputs, Seen, Source
@@ -55,6 +56,7 @@ class Panel:
             X: data like those that it was trained on, ``(n, features)``.
             y: class labels, ``(n,)``.
         """
+        model = read_logits(model)
         self._view = View(model, self.layer)
         self._inputs = Inputs(X) if self.inputs else None
         seen = self._view.at(X)

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from knowlimits._machine import are_small, one_thread
-from knowlimits.model.members import as_modules, each_member
-from knowlimits.model.stack import Stack
+from knowlimits.model.read import read
 from knowlimits.plane.cells import Cells
 from knowlimits.plane.exact import Exact
 from knowlimits.plane.mesh import Mesh
@@ -34,18 +33,12 @@ class PlaneModel:
     """
 
     def __init__(self, model: Any, plane: Plane | None = None, member: int | None = None):
-        modules = as_modules(model)
-        if member is not None:
-            members = each_member(modules)
-            if not 0 <= member < len(members):
-                raise ValueError(f"member must be in 0 to {len(members) - 1}. Got {member} instead.")
-            modules = [members[member].requires_grad_(False)]
-        for module in modules:
-            if plane is None and isinstance(module, Stack) and module.n_features != 2:
-                raise ValueError(f"plane must be given for a model of {module.n_features} features. Got None instead.")
-        self.modules, self.plane = modules, plane
+        read_model = read(model) if member is None else read(model).member(member)
+        if plane is None and read_model.n_features_in_ not in (None, 2):
+            raise ValueError(f"plane must be given for a model of {read_model.n_features_in_} features. Got None instead.")
+        self.plane = plane
         # One product of matrices takes all points, where a `Stack` would have one for each.
-        self._networks = each_member(modules)
+        self._networks = [network for one in read_model.one_by_one() for network in one.networks]
         self.axes = self.origin = None
         if plane is not None:
             self.axes = torch.tensor(np.stack([plane.u.ravel(), plane.v.ravel()]))

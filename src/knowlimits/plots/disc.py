@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from knowlimits import scores
 from knowlimits.limits import horizon
-from knowlimits.model.members import as_modules, member_probabilities
+from knowlimits.model.read import read
 from knowlimits.plane import partition
 from knowlimits.plots.style import TITLES, scatter
 
@@ -34,13 +34,13 @@ def horizon_disc(
     Returns:
         What a colour bar can be made of.
     """
-    norm = norm or Normalize(0, 1)
+    model, norm = read(model), norm or Normalize(0, 1)
     centre, scale = X.mean(0), float(X.std())
     radius, angle = np.linspace(0, 0.985, 160), np.linspace(0, 2 * np.pi, 721)
     rho, theta = np.meshgrid(radius, angle)
     far = scale * rho / (1 - rho)
     points = centre + np.stack([far * np.cos(theta), far * np.sin(theta)], axis=-1).reshape(-1, 2)
-    probs = member_probabilities(as_modules(model), torch.from_numpy(points))
+    probs = model.at(torch.from_numpy(points))
     values = scores.score(probs, score, base=2).numpy().reshape(rho.shape)
     style = {"norm": norm, "cmap": "Purples", "rasterized": True}
     ax.pcolormesh(rho * np.cos(theta), rho * np.sin(theta), values, shading="gouraud", **style)

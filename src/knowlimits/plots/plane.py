@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
 from knowlimits import scores
-from knowlimits.model.members import as_modules, member_probabilities
+from knowlimits.model.read import read
 from knowlimits.plane import Partition, Regions
 from knowlimits.plots.maps import Extent, grid, score_map
 from knowlimits.plots.style import TITLES
@@ -64,7 +64,7 @@ def polytopes(model: Any, result: Partition, extent: Extent | None = None) -> Fi
     """
     extent = extent or _middle(result)
     points = torch.from_numpy(grid(extent, _GRID))
-    entropy = scores.entropy(member_probabilities(as_modules(model), points), base=2).numpy()
+    entropy = scores.entropy(read(model).at(points), base=2).numpy()
     figure, ax = plt.subplots(figsize=(6, 5), layout="constrained")
     image = score_map(ax, entropy.reshape(_GRID, _GRID), extent)
     edges(ax, result, extent, linewidth=0.3)

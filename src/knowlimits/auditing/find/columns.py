@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from knowlimits.model.pipelines import AffineSteps, before_last, is_sklearn
+from knowlimits.model.model import Model
+from knowlimits.model.pipelines import AffineSteps, Steps
 from knowlimits.ood.sizes import check_size
 
 # Whole numbers with no more values than this are taken for codes of categories.
@@ -35,12 +36,11 @@ class Source:
     """Reads tables for a model, through the steps of its pipeline if it is one, and says in one line what is wrong with them.
 
     Args:
-        model: what has `feature_names_in_` and `n_features_in_` is held to them.
+        model: a `knowlimits.Model`, or a remedy; what has `feature_names_in_` and `n_features_in_` is held to them.
         X: a table as all others will be, ``(n, columns)``.
         feature_names: of the columns; without them those of a DataFrame, of the model, or x0, x1 and so on.
 
     Attributes:
-        network: the model behind the pipeline's steps.
         names: of the columns.
     """
 
@@ -51,11 +51,9 @@ class Source:
             raise ValueError(f"X must have {expected} columns, which the model was made for. Got {columns} instead.")
         self._own = _own_names(X)
         self.names = _names(X, columns, feature_names, getattr(model, "feature_names_in_", None))
-        self._steps, self.network = None, model
-        self._affine = AffineSteps(np.eye(columns), np.zeros(columns), ("",) * columns)
-        if is_sklearn("Pipeline", model):
-            self._steps, self.network = model[:-1], model.steps[-1][1]
-            self._affine = before_last(model)
+        steps = model.steps if isinstance(model, Model) else None
+        self._steps = steps or Steps(None, AffineSteps(np.eye(columns), np.zeros(columns), ("",) * columns))
+        self._affine = self._steps.affine
 
     def rows(self, name: str, X: Any) -> np.ndarray:
         """What the network sees of a table, ``(n, inputs)``; `name` is the table's in messages."""
@@ -71,8 +69,7 @@ class Source:
         for place, held in enumerate(self._affine.held):
             if not held:
                 _check_numbers(name, self.names[place], _column(X, place))
-        seen = self._steps.transform(X) if self._steps is not None and len(self._steps) else X
-        return np.array(seen.toarray() if hasattr(seen, "toarray") else seen, dtype=np.float64, order="C")
+        return self._steps.transform(X)
 
     def continuous(self, X: Any, given: Any = None) -> Continuous:
         """The columns that can move.

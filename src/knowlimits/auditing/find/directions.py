@@ -11,7 +11,7 @@ from knowlimits.auditing.find.table import Table
 from knowlimits.follow import follow
 from knowlimits.limits.far_field import far_field
 from knowlimits.metrics import share_interval
-from knowlimits.model.members import logits_of
+from knowlimits.model.arrays import logits_of
 from knowlimits.ood.panel import Panel
 
 # Directions that are drawn, and how often the steepest of them is improved.
@@ -83,7 +83,8 @@ def _steepest(subject: Subject, label: int, directions: np.ndarray) -> np.ndarra
     centre = np.median(subject.rows, axis=0, keepdims=True)
 
     def lead(d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        far = far_field(subject.modules, np.repeat(centre, len(d), axis=0), d @ subject.columns.steps)
+        far = far_field(subject.model, np.repeat(centre, len(d), axis=0), d @ subject.columns.steps)
+        assert far.rate is not None
         others = np.delete(far.rate, label, axis=-1).max(-1)
         return far.probs.mean(0)[:, label], (far.rate[..., label] - others).mean(0)
 
@@ -109,7 +110,7 @@ def _gradient(subject: Subject, centre: torch.Tensor, direction: np.ndarray, ste
     with torch.enable_grad():
         d = torch.from_numpy(direction).requires_grad_()
         lead = torch.zeros((), dtype=torch.float64)
-        for module in subject.modules:
+        for module in subject.model.networks:
             rate = logits_of(follow(module, centre, (d @ steps)[None]).rate, 1)[:, 0]
             others = torch.cat([rate[:, :label], rate[:, label + 1 :]], 1).amax(1)
             lead = lead + (rate[:, label] - others).sum()
@@ -127,7 +128,7 @@ def _reach(subject: Subject, label: int, direction: np.ndarray) -> tuple[float, 
     """The limiting probability of a class along a direction, and from where on the median row has `SURE` of it."""
     rows = subject.rows[:200]
     step = direction @ subject.columns.steps
-    limit = far_field(subject.modules, rows, np.tile(step, (len(rows), 1))).probs.mean(0)[:, label]
+    limit = far_field(subject.model, rows, np.tile(step, (len(rows), 1))).probs.mean(0)[:, label]
     confidence = float(np.median(limit))
     places = np.concatenate([[0.0], np.geomspace(0.1, 1e4, 60)])
     for a in places:

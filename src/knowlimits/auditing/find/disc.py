@@ -6,7 +6,7 @@ import numpy as np
 
 from knowlimits.auditing.find.subject import Subject
 from knowlimits.follow import UnsupportedOperation
-from knowlimits.limits.far_field import far_field, horizon
+from knowlimits.limits import far_field, horizon
 from knowlimits.plane import Plane
 
 #: A distance of so many standard deviations lies half-way to the rim.
@@ -48,7 +48,7 @@ def disc(subject: Subject, first: int, second: int) -> Disc:
     confidence, winner = np.full(x.shape, np.nan), np.zeros(x.shape, dtype=int)
     confidence[inside], winner[inside] = probs.max(1), probs.argmax(1)
     try:
-        found = horizon(subject.modules, plane)
+        found = horizon(subject.model, plane)
         arcs, limits, exact = found.angles, found.probs.mean(0), True
     except UnsupportedOperation:
         # Smooth functions have limits, but no arcs.
@@ -56,7 +56,7 @@ def disc(subject: Subject, first: int, second: int) -> Disc:
         arcs, exact = np.stack([edges[:-1], edges[1:]], axis=1), False
         middles = arcs.mean(1)
         directions = plane.lift(np.stack([np.cos(middles), np.sin(middles)], axis=1)) - plane.origin
-        limits = far_field(subject.modules, np.tile(plane.origin, (len(arcs), 1)), directions).probs.mean(0)
+        limits = far_field(subject.model, np.tile(plane.origin, (len(arcs), 1)), directions).probs.mean(0)
     return Disc(confidence, winner, *_joined(arcs, limits.max(1), limits.argmax(1)), exact)
 
 

@@ -138,7 +138,8 @@ def _spread(name: str, values: np.ndarray) -> dict[str, float]:
 
 def _ends(subject: Subject, panel: Panel, origins: np.ndarray, directions: np.ndarray) -> dict[str, np.ndarray]:
     """What the model ends with along rays: the last unit, mean probabilities and their scores."""
-    far = far_field(subject.modules, origins, directions)
+    far = far_field(subject.model, origins, directions)
+    assert far.radius is not None
     found = {"radius": far.radius.max(0), "probs": far.probs.mean(0)}
     return found | {name: far.score(name) for name in panel.of_probabilities}
 
@@ -146,7 +147,7 @@ def _ends(subject: Subject, panel: Panel, origins: np.ndarray, directions: np.nd
 def _settled(subject: Subject, rows: np.ndarray) -> np.ndarray:
     """From where on the confidence along each ray is near its limit."""
     parts = blocks(rows, subject.columns.steps)
-    return np.concatenate([settled(subject.probabilities, far_field(subject.modules, *part)) for part in parts])
+    return np.concatenate([settled(subject.probabilities, far_field(subject.model, *part)) for part in parts])
 
 
 def _of_remedies(panel: Panel, rows: np.ndarray, steps: np.ndarray) -> dict[str, list[np.ndarray]]:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 
 from knowlimits.limits.far_field import FarField
+from knowlimits.limits.probabilities import leading
 
 #: How near the confidence has to stay to its limit.
 LEVEL = 0.01
@@ -32,9 +33,10 @@ def settled(probabilities: Probabilities, far: FarField) -> np.ndarray:
         probabilities: from points ``(n, inputs)`` to ``(members, n, classes)``.
         far: the limits along the rays.
     """
-    limit = far.confidence()
+    limit, rate, offset = far.confidence(), far.rate, far.offset
+    if far.radius is None or rate is None or offset is None:
+        raise ValueError("far must be of a network, with radius, rate and offset. Got one without.")
     last = np.nan_to_num(far.radius.max(0), nan=_SMOOTH)
-    rate, offset = far.rate, far.offset
 
     def beyond(rays: np.ndarray, a: np.ndarray) -> np.ndarray:
         probs = softmax(rate[:, rays] * a[..., None] + offset[:, rays], axis=-1)
@@ -46,7 +48,7 @@ def settled(probabilities: Probabilities, far: FarField) -> np.ndarray:
 
     result = np.zeros(len(limit))
     everything = np.arange(len(limit))
-    end = np.maximum(last, _certain(far))
+    end = np.maximum(last, _certain(rate, offset))
     grid = last[:, None] + (end - last)[:, None] * np.linspace(0, 1, _OUTER) ** 2
     left = _search(beyond, everything, grid, result)
     first = np.minimum(_FIRST, last / 10)
@@ -76,12 +78,11 @@ def _search(is_off: IsOff, rays: np.ndarray, grid: np.ndarray, result: np.ndarra
     return left
 
 
-def _certain(far: FarField) -> np.ndarray:
+def _certain(rate: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """An `a` from which on the classes with smaller rates have less than `LEVEL` together, in every member, ``(n,)``."""
-    largest = far.rate.max(-1, keepdims=True)
-    gap = largest - far.rate
-    leading = logsumexp(np.where(gap == 0, far.offset, -np.inf), axis=-1, keepdims=True)
-    behind = np.log(far.rate.shape[-1] / LEVEL) + far.offset - leading
+    largest, offsets = leading(rate, offset)
+    gap = largest[..., None] - rate
+    behind = np.log(rate.shape[-1] / LEVEL) + offset - logsumexp(offsets, axis=-1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         needed = np.where(gap > 0, behind / gap, 0.0)
     return np.maximum(needed.max(-1).max(0), 0.0)

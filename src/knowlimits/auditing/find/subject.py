@@ -1,5 +1,6 @@
 """What is audited: a model, and its data as the network sees them."""
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from knowlimits.auditing.find.columns import Continuous, Source
-from knowlimits.model.members import as_modules, member_probabilities
+from knowlimits.model.model import Model
+from knowlimits.model.read import read_logits
 
 # As tables write numbers; so few digits that no two become one.
 _DECIMAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,3})?")
@@ -21,7 +22,7 @@ class Subject:
     """A model and its data.
 
     Attributes:
-        modules: the members, in float64.
+        model: behind the steps of its pipeline, if it has some; its classes are told by their places.
         classes: labels of the classes, ``(classes,)``.
         columns: the columns that move.
         rows: what the network sees of the data, ``(n, inputs)``; a sample of them if there are many.
@@ -31,7 +32,7 @@ class Subject:
         held_out: whether the test rows were given as such; otherwise they are a quarter of the data.
     """
 
-    modules: list[nn.Module]
+    model: Model
     classes: np.ndarray
     columns: Continuous
     rows: np.ndarray
@@ -43,7 +44,7 @@ class Subject:
 
     def probabilities(self, points: np.ndarray) -> np.ndarray:
         """Probabilities of the members at inputs of the network, ``(members, n, classes)``."""
-        return member_probabilities(self.modules, torch.from_numpy(points)).numpy()
+        return self.model.at(torch.from_numpy(points)).numpy()
 
     @cached_property
     def known_labels(self) -> np.ndarray:
@@ -73,12 +74,12 @@ def read_subject(
         TypeError: if the model is none that `knowlimits.far_field` takes.
         ValueError: if data and model do not fit; the text says where.
     """
+    model = read_logits(model).to("cpu")
     source = Source(model, X, feature_names)
-    modules = as_modules(source.network)
     rows = source.rows("X", X)
     columns = source.continuous(X, continuous)
     try:
-        count = member_probabilities(modules, torch.from_numpy(rows[:1])).shape[2]
+        count = model.behind.at(torch.from_numpy(rows[:1])).shape[2]
     except RuntimeError as error:
         raise ValueError(f"model cannot take rows of {rows.shape[1]} features: {str(error).splitlines()[0]}.") from error
     y, y_test = (_read_labels(model, labels) for labels in (y, y_test))
@@ -104,7 +105,8 @@ def read_subject(
     (rows, labels), (test_rows, test_labels) = (
         _sample(part, of, most_rows, rng) for part, of in ((rows, labels), (test_rows, test_labels))
     )
-    return Subject(modules, classes, columns, rows, labels, test_rows, test_labels, given, held_out=X_test is not None)
+    behind = dataclasses.replace(model.behind, classes_=None)
+    return Subject(behind, classes, columns, rows, labels, test_rows, test_labels, given, held_out=X_test is not None)
 
 
 def some(count: int, most: int, rng: np.random.Generator) -> np.ndarray:

@@ -7,7 +7,8 @@ a model has one logit f it stands for (0, f), of which the largest does not grow
 import numpy as np
 from scipy.special import logsumexp
 
-from knowlimits.limits.growth import Growth, leading
+from knowlimits.limits.growth import Growth
+from knowlimits.limits.probabilities import leading
 from knowlimits.ood.detectors.base import Detector, Needs
 from knowlimits.ood.detectors.source import Ahead, Seen
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from knowlimits.limits.far_field import as_points, as_rays
+from knowlimits.model.arrays import as_points, as_rays
 from knowlimits.ood.sizes import check_size
 
 

@@ -7,10 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from knowlimits._machine import are_small, one_thread
 from knowlimits.follow import blocks, follow_several
-from knowlimits.limits.far_field import as_points, as_rays
-from knowlimits.model.members import as_modules, in_blocks, outputs_of
+from knowlimits.model.arrays import as_points, as_rays, outputs_of
+from knowlimits.model.read import read_logits
 from knowlimits.model.stack import Stack
 from knowlimits.ood.detectors.source import Ahead, Seen, Source
 
@@ -31,12 +30,13 @@ class View(Source):
     """
 
     def __init__(self, model: Any, layer: str | None = None, features: bool = True):
-        self._modules = as_modules(model)
-        if layer is not None and any(isinstance(m, Stack) for m in self._modules):
+        self._model = read_logits(model).to("cpu")
+        networks = self._model.networks
+        if layer is not None and any(isinstance(m, Stack) for m in networks):
             raise ValueError(
                 f"layer must be None for a classifier of knowlimits, whose last layer it is. Got {layer!r} instead."
             )
-        self._taps = [_StackTap(m) if isinstance(m, Stack) else _Tap(m, layer, features) for m in self._modules]
+        self._taps = [_StackTap(m) if isinstance(m, Stack) else _Tap(m, layer, features) for m in networks]
 
     def at(self, X: Any) -> Seen:
         """What the model says at points ``(n, ...)``.
@@ -45,8 +45,8 @@ class View(Source):
             ValueError: if it is not finite.
         """
         points = as_points("X", X)
-        with torch.no_grad(), one_thread(are_small(self._modules, points[0].numel())):
-            seen = _joined([[tap(part) for tap in self._taps] for part in in_blocks(self._modules, points)])
+        with torch.no_grad(), self._model.threads(points[0].numel()):
+            seen = _joined([[tap(part) for tap in self._taps] for part in self._model.in_blocks(points)])
         finite = np.isfinite(seen.features).all(1) & np.isfinite(seen.logits).all((0, 2))
         if not finite.all():
             row = int((~finite).argmax())
@@ -61,7 +61,7 @@ class View(Source):
         """What the model says along rays; `directions` as `knowlimits.far_field` has them."""
         starts, steps = as_rays(origins, directions, random_state)
         rates, offsets = [], []
-        with torch.no_grad(), one_thread(are_small(self._modules, starts[0].numel())):
+        with torch.no_grad(), self._model.threads(starts[0].numel()):
             for x, d, noted in blocks(starts, steps, None):
                 ends = [follow_several(tap, x, d) for tap in self._taps]
                 noted(max(end.largest for pair in ends for end in pair))

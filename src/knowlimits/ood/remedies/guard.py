@@ -9,7 +9,6 @@ direction. So log p_in - log p_out of each component is a concave quadratic func
 every ray, and its largest value in a ball is the root of one equation.
 """
 
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -20,30 +19,15 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import train_test_split
 
 from knowlimits._machine import one_blas_thread, one_thread
-from knowlimits.limits.far_field import as_points, as_rays
-from knowlimits.model.members import as_modules, member_probabilities
+from knowlimits.limits.far_field import FarField
+from knowlimits.model.arrays import as_points, as_rays
+from knowlimits.model.read import read
 from knowlimits.ood.sizes import check_size, too_large
 
 # Bisections of the equation for a ball; each adds a bit.
 _STEPS = 200
 # What a fitted mixture consists of.
 _MIXTURE = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
-
-
-@dataclass(frozen=True)
-class GuardedField:
-    """Where a guarded classifier ends along rays.
-
-    Attributes:
-        probs: limiting probabilities, uniform, ``(n, classes)``.
-        radius: a distance along each ray, in units of its direction, beyond which the confidence stays within `level` of 1 / K,
-            ``(n,)``; infinite for a direction of length 0.
-        level: the margin that `radius` is for.
-    """
-
-    probs: np.ndarray
-    radius: np.ndarray
-    level: float
 
 
 class Guard(ClassifierMixin, BaseEstimator):
@@ -103,7 +87,8 @@ class Guard(ClassifierMixin, BaseEstimator):
         if len(rows) < 8:
             raise ValueError(f"X must have at least 8 rows. Got {len(rows)} instead.")
         self.n_features_in_ = rows.shape[1]
-        self.classes_ = np.asarray(getattr(self.model, "classes_", np.arange(self._model_probs(X[:1]).shape[1])))
+        classes = getattr(self.model, "classes_", None)
+        self.classes_ = np.arange(self._model_probs(X[:1]).shape[1]) if classes is None else np.asarray(classes)
         self._mean, scale = rows.mean(0), rows.std(0)
         self._scale = np.where(scale > 0, scale, 1.0)
         scaled = (rows - self._mean) / self._scale
@@ -162,22 +147,41 @@ class Guard(ClassifierMixin, BaseEstimator):
         weight = expit(np.asarray(logsumexp(values, axis=0)) + self.shift_)
         return weight + (1 - weight) / len(self.classes_)
 
-    def far_field(self, origins: Any, directions: Any, level: float = 1e-3, random_state: Any = None) -> GuardedField:
-        """Where the classifier ends along rays x0 + a d: uniform probabilities, and from where on.
+    def far_field(self, origins: Any, directions: Any, random_state: Any = None) -> FarField:
+        """Where the classifier ends along rays x0 + a d: in uniform probabilities; `settled` says from where on.
+
+        Args:
+            origins, directions, random_state: as `knowlimits.far_field` has them.
+
+        Returns:
+            The limits, of one member, without radius, rate and offset.
+        """
+        starts, steps = (rays.numpy() for rays in as_rays(origins, directions, random_state))
+        self._standardized(starts)
+        probs = np.full((len(starts), len(self.classes_)), 1 / len(self.classes_))
+        still = ~steps.reshape(len(steps), -1).any(1)
+        if still.any():
+            probs[still] = self.predict_proba(starts[still])
+        return FarField(starts, steps, probs[None])
+
+    def settled(self, origins: Any, directions: Any, level: float = 1e-3, random_state: Any = None) -> np.ndarray:
+        """A distance along each ray beyond which the confidence stays within `level` of 1 / K, ``(n,)``, for certain.
 
         Args:
             origins, directions, random_state: as `knowlimits.far_field` has them.
             level: how close to 1 / K the confidence has to stay.
+
+        Returns:
+            The distances, in units of the directions; infinite for a direction of length 0 from where it is not settled.
         """
         starts, steps = as_rays(origins, directions, random_state)
         x = self._standardized(starts)
         d = steps.flatten(1).numpy() / self._scale
         crossing = [(d * (linear - x @ form)).sum(1) for form, linear, _ in self._quadratics]
-        radius = self._radii(x, d, crossing, level)
-        return GuardedField(np.full((len(x), len(self.classes_)), 1 / len(self.classes_)), radius, level)
+        return self._radii(x, d, crossing, level)
 
     def radii(self, X: Any, directions: Any, level: float = 1e-3) -> np.ndarray:
-        """The radius of `far_field` for every row along every direction, ``(n, directions)``.
+        """What `settled` says for every row along every direction, ``(n, directions)``.
 
         Args:
             X: starts of the rays, ``(n, features)``.
@@ -293,8 +297,7 @@ class Guard(ClassifierMixin, BaseEstimator):
     def _model_probs(self, X: Any) -> np.ndarray:
         if hasattr(self.model, "predict_proba"):
             return np.asarray(self.model.predict_proba(X))
-        modules = as_modules(self.model)
-        return member_probabilities(modules, as_points("X", X)).mean(0).numpy()
+        return read(self.model).predict_proba(X)
 
 
 def _check_state(state: dict[str, np.ndarray], features: int) -> None:

@@ -14,7 +14,10 @@ from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import nn
 
-from knowlimits.model.members import as_modules
+from knowlimits.limits.far_field import FarField
+from knowlimits.limits.probabilities import leading
+from knowlimits.model.arrays import as_rays, both
+from knowlimits.model.read import read_logits
 from knowlimits.model.stack import Stack
 from knowlimits.ood.detectors.view import Seen, View
 from knowlimits.ood.sizes import sizes_of
@@ -69,11 +72,11 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         """
         if self.link not in LINKS:
             raise ValueError(f"link must be one of {', '.join(LINKS)}. Got {self.link!r} instead.")
-        modules = as_modules(self.model)
-        if len(modules) > 1 or (isinstance(modules[0], Stack) and modules[0].members > 1):
+        model = read_logits(self.model).to("cpu")
+        if len(model.one_by_one()) > 1:
             raise ValueError("model must have one member. Got several: take one of them.")
-        weight, bias = _last_layer(modules[0])
-        self._view = View(modules[0])
+        weight, bias = _last_layer(model.networks[0])
+        self._view = View(model)
         seen = self._view.at(X)
         # One logit f counts as (0, f).
         if weight.shape[1] != seen.features.shape[1] or max(2, len(weight)) != seen.logits.shape[2]:
@@ -84,8 +87,7 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         self.weights_ = np.concatenate([weight, bias[:, None]], axis=1)
         if not np.allclose(self._logits(seen.features), seen.logits[0], rtol=1e-6, atol=1e-6):
             raise ValueError("model must end in a linear layer, whose outputs are its logits. Got one that does not.")
-        classes = getattr(self.model, "classes_", np.arange(seen.logits.shape[2]))
-        self.classes_ = np.asarray(classes)
+        self.classes_ = np.arange(seen.logits.shape[2]) if model.classes_ is None else model.classes_
         y = np.asarray(y)
         if y.shape != (len(seen),) or not np.isin(y, self.classes_).all():
             accepted = self.classes_.tolist()
@@ -117,14 +119,14 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
 
     def n_weights(self) -> int:
         """Weights of the last layer, biases included: the covariance has this many rows."""
-        weight, bias = _last_layer(as_modules(self.model)[0])
+        weight, bias = _last_layer(read_logits(self.model).to("cpu").networks[0])
         return weight.size + bias.size
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities, ``(n, classes)``."""
-        return self.of(self._fitted().at(X).features)
+        return self.probabilities(self._fitted().at(X).features)
 
-    def of(self, features: np.ndarray) -> np.ndarray:
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Probabilities, ``(n, classes)``, by the last layer's inputs, for those who have them already."""
         h = _with_one(features, 1.0)
         if self.link == "sampling":
@@ -138,15 +140,20 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         best = self.predict_proba(X).argmax(1)
         return self.classes_[best]
 
-    def far_field(self, origins: Any, directions: Any, random_state: Any = None) -> np.ndarray:
-        """The exact limits of the probabilities along rays x0 + a d, ``(n, classes)``.
+    def far_field(self, origins: Any, directions: Any, random_state: Any = None) -> FarField:
+        """The exact limits of the probabilities along rays x0 + a d.
 
         Arguments are as `knowlimits.far_field` has them.
-        """
-        ahead = self._fitted().along(origins, directions, random_state)
-        return self.along(ahead.rate.features, ahead.offset.features)
 
-    def along(self, rate: np.ndarray, offset: np.ndarray) -> np.ndarray:
+        Returns:
+            The limits, of one member, without radius, rate and offset.
+        """
+        starts, steps = as_rays(origins, directions, random_state)
+        ahead = self._fitted().along(starts, steps)
+        probs = self.limiting_probabilities(ahead.rate.features, ahead.offset.features)
+        return FarField(starts.numpy(), steps.numpy(), probs[None])
+
+    def limiting_probabilities(self, rate: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """Limits of the probabilities, ``(n, classes)``, by rates and offsets of the last layer's inputs."""
         rate, offset = _with_one(rate, 0.0), _with_one(offset, 1.0)
         still = (rate == 0).all(1)
@@ -166,10 +173,9 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         """The mean over drawn weights; of their limits, where features grow at a rate."""
         total = np.zeros((len(h), max(2, len(self.weights_))))
         for weights in self._draws:
-            logits = _both_logits(h @ weights.T)
+            logits = both(h @ weights.T)
             if rate is not None:
-                rates = _both_logits(rate @ weights.T)
-                logits = np.where(rates == rates.max(1, keepdims=True), logits, -np.inf)
+                logits = leading(both(rate @ weights.T), logits)[1]
             total += softmax(logits, axis=1)
         return total / len(self._draws)
 
@@ -194,7 +200,7 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         return result.reshape(K * width, K * width)
 
     def _logits(self, features: np.ndarray) -> np.ndarray:
-        return _both_logits(_with_one(features, 1.0) @ self.weights_.T)
+        return both(_with_one(features, 1.0) @ self.weights_.T)
 
     def _fitted(self) -> View:
         if not hasattr(self, "covariance_"):
@@ -221,8 +227,3 @@ def _with_one(h: np.ndarray, one: float) -> np.ndarray:
 
 def _both(p: np.ndarray) -> np.ndarray:
     return np.concatenate([1 - p, p], axis=1)
-
-
-def _both_logits(logits: np.ndarray) -> np.ndarray:
-    """One logit f as (0, f)."""
-    return np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits

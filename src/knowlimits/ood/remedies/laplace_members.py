@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from knowlimits.model.members import as_modules, each_member
+from knowlimits.model.read import read_logits
 from knowlimits.ood.remedies.applied import Applied
 from knowlimits.ood.remedies.laplace import LastLayerLaplace
 
@@ -26,7 +26,7 @@ class LaplaceMembers(Applied):
         labels = np.asarray(y) if classes is None else np.searchsorted(classes, y)
         self._members = []
         # One logit stays one: a Gaussian over the weights of (0, f) would be another.
-        for member in each_member(as_modules(model), pad=False):
+        for member in read_logits(model).one_by_one(pad=False):
             laplace = LastLayerLaplace(member)
             if (count := laplace.n_weights()) > _MOST_WEIGHTS:
                 raise ValueError(f"the last layer has {count:,} weights, and {_MOST_WEIGHTS:,} are the most.")

@@ -89,6 +89,7 @@ def measure_limits(name: str, model: StackClassifier, data: Split, rays: int = 1
     """Limits along `rays` directions from every training point, beside the test data."""
     _, directions = compass(rays)
     far = far_field(model, np.repeat(data.X, rays, axis=0), np.tile(directions, (len(data.X), 1)))
+    assert far.radius is not None
     near = model.predict_members(data.X_test)
     return Limits(
         name,
@@ -105,6 +106,7 @@ def follow_rays(name: str, model: StackClassifier, data: Split, rays: int = 12) 
     angles, directions = compass(rays)
     origin = data.X.mean(0)
     far = far_field(model, np.tile(origin, (rays, 1)), directions)
+    assert far.radius is not None
     # Where no unit changes along a ray, the unit of length is the data's own.
     radius = np.where(far.radius.max(0) > 0, far.radius.max(0), 1.0)
     points = origin + (radius[:, None] * _STEPS)[..., None] * directions[:, None]

@@ -1,0 +1,147 @@
+"""What goes into a model, and what comes out: points ``(n, ...)``, rays of them, and logits ``(members, n, classes)``."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Array = TypeVar("Array", Tensor, np.ndarray)
+
+# What torch says where types differ.
+_OTHER_TYPES = ("dtype", "scalar type", "Input type")
+
+
+def as_points(name: str, value: Any) -> Tensor:
+    """Inputs ``(n, ...)`` in float64.
+
+    Raises:
+        ValueError: if they are not finite or have one axis; `name` is theirs in the message.
+        TypeError: if they are no numbers.
+    """
+    points = _finite(name, value)
+    if points.ndim < 2:
+        raise ValueError(f"{name} must have shape (n, features) or more axes. Got {tuple(points.shape)} instead.")
+    return points
+
+
+def as_rays(origins: Any, directions: Any, random_state: Any = None) -> tuple[Tensor, Tensor]:
+    """Starts and directions of rays, as `knowlimits.far_field` takes them, in float64."""
+    origins = as_points("origins", origins)
+    if isinstance(directions, str):
+        if directions == "features":
+            n, features = len(origins), origins[0].numel()
+            steps = torch.eye(features, dtype=torch.float64)[:, None] * torch.tensor([-1.0, 1.0], dtype=torch.float64)[:, None]
+            steps = steps.reshape(-1, *origins.shape[1:])
+            return origins.repeat_interleave(2 * features, 0), steps.repeat(n, *[1] * (origins.ndim - 1))
+        if directions != "random":
+            raise ValueError(f"directions must be an array, 'features' or 'random'. Got {directions!r} instead.")
+        from sklearn.utils import check_random_state
+
+        drawn = torch.tensor(check_random_state(random_state).normal(size=tuple(origins.shape)))
+        lengths = drawn.flatten(1).norm(dim=1).reshape(-1, *[1] * (origins.ndim - 1))
+        return origins, drawn / lengths
+    directions = _finite("directions", directions)
+    if directions.shape != origins.shape:
+        raise ValueError(
+            f"directions must have the shape of origins, {tuple(origins.shape)}. Got {tuple(directions.shape)} instead."
+        )
+    return origins, directions
+
+
+def _finite(name: str, value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        value = value.detach().cpu()
+        value = value.to_dense() if value.layout != torch.strided else value
+        complex_ = value.is_complex()
+        # A copy, so that results keep their rays whatever becomes of the tensor.
+        tensor = None if complex_ else value.to(torch.float64, copy=True)
+    else:
+        complex_ = False
+        try:
+            array = np.asarray(value)
+            complex_ = np.iscomplexobj(array)
+            tensor = None if complex_ else torch.from_numpy(np.array(array, dtype=np.float64))
+        except (TypeError, ValueError):
+            tensor = None
+    if tensor is None:
+        kind = "complex numbers" if complex_ else f"{type(value).__name__}, which numpy cannot turn into floats"
+        raise TypeError(f"{name} must be an array of real numbers. Got {kind}.")
+    if not tensor.numel():
+        raise ValueError(f"{name} must have at least one row and one feature. Got shape {tuple(tensor.shape)} instead.")
+    if not tensor.isfinite().all():
+        raise ValueError(f"{name} must be finite. Got {int((~tensor.isfinite()).sum())} values that are not.")
+    return tensor
+
+
+def both(logits: Array) -> Array:
+    """One logit f along the last axis as the two logits (0, f); of more classes as they are."""
+    if logits.shape[-1] != 1:
+        return logits
+    if isinstance(logits, Tensor):
+        return nn.functional.pad(logits, (1, 0))
+    return np.concatenate([np.zeros_like(logits), logits], axis=-1)
+
+
+def outputs_of(module: nn.Module, points: Tensor, probabilities: bool = False) -> Tensor:
+    """What a module returns at points ``(n, ...)``, as ``(members, n, classes)``: its logits, or if so its probabilities.
+
+    Raises:
+        TypeError: if that is no tensor.
+        ValueError: if it is of another shape, or if the module computes in another type than float64 or draws random numbers.
+    """
+    drawn = torch.get_rng_state()
+    output = _called(module, points)
+    # Another thread may have drawn meanwhile.
+    if not torch.equal(drawn, torch.get_rng_state()) and not torch.equal(output, _called(module, points)):
+        first = "call model.eval(), and where they are still drawn, " if module.training else "in eval mode too: "
+        raise ValueError(
+            f"model must be a function of its inputs. Got one that draws random numbers at each call: {first}leave them out; "
+            "torch.nn.functional.dropout needs training=self.training, and a program must be exported in eval mode."
+        )
+    return logits_of(output, len(points), probabilities)
+
+
+def _called(module: nn.Module, points: Tensor) -> Tensor:
+    try:
+        output = module(points)
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _OTHER_TYPES):
+            raise
+        raise ValueError(
+            f"model must compute in float64, to which its weights are taken. Got one that does not: {_first_line(error)}. "
+            "Where it casts, as x.float() does, write x.to(self.weight.dtype); its tensors must be parameters or buffers."
+        ) from error
+    if not isinstance(output, Tensor):
+        raise TypeError(f"model must return a tensor. Got {type(output).__name__} instead.")
+    return output
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
+
+
+def logits_of(output: Tensor, n: int, probabilities: bool = False) -> Tensor:
+    """Outputs of a module as ``(members, n, classes)``; one logit f becomes (0, f), one probability p becomes (1 - p, p)."""
+    shape = tuple(output.shape)
+    if output.ndim == 0 and n == 1:
+        # One logit of one row, squeezed.
+        output = output[None]
+    if output.ndim == 1:
+        output = output[:, None]
+    if output.ndim == 2:
+        output = output[None]
+    if output.ndim != 3 or output.shape[1] != n:
+        raise wrong_shape(shape, n)
+    if probabilities and output.shape[2] == 1:
+        return torch.cat([1 - output, output], 2)
+    return both(output)
+
+
+def wrong_shape(shape: Sequence[int], n: int) -> ValueError:
+    """The error for a module whose outputs for n rows have another shape than they should."""
+    return ValueError(
+        "model must return logits of shape (members, n, classes), (n, classes), (n, 1) or (n,), with the rows along n. "
+        f"Got {tuple(shape)} for n = {n} instead."
+    )

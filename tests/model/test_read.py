@@ -1,0 +1,222 @@
+"""A model is read once: what a `Model` says of it, that everything takes one, and that nothing changes or copies it again."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_wine
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from torch import nn
+
+import knowlimits as kl
+
+X, Y = load_wine(return_X_y=True, as_frame=True)
+NAMES, X = list(X.columns), StandardScaler().fit_transform(X)
+FLAT = X[:, :2]
+
+
+def network(features=2, classes=3, seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(features, 6), nn.ReLU(), nn.Linear(6, classes)).double()
+
+
+class Counted(nn.Module):
+    """Counts how often it is copied."""
+
+    copies = 0
+
+    def __init__(self, features=13, classes=3):
+        super().__init__()
+        self.network = network(features, classes)
+
+    def forward(self, x):
+        return self.network(x)
+
+    def __deepcopy__(self, memo):
+        Counted.copies += 1
+        new = Counted.__new__(Counted)
+        memo[id(self)] = new
+        new.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return new
+
+
+@pytest.fixture(autouse=True)
+def _no_copies():
+    Counted.copies = 0
+
+
+def test_an_audit_reads_its_model_once():
+    found = kl.audit(Counted(), X, Y)
+    assert Counted.copies == 1
+    assert len(found.features) == 26
+    str(found)
+    assert Counted.copies == 1
+
+
+def test_a_report_reads_no_model(tmp_path):
+    found = kl.audit(Counted(), X, Y)
+    found.to_html(tmp_path / "report.html")
+    assert Counted.copies == 1
+
+
+CALLS = {
+    "far_field": lambda m: kl.far_field(m, FLAT, "features").probs,
+    "gradient of a limit": lambda m: kl.limits.gradient_magnitude(m, kl.far_field(network(), FLAT, "features")),
+    "gradient_magnitude": lambda m: kl.scores.gradient_magnitude(m, FLAT, "entropy"),
+    "partition": lambda m: kl.partition(m).vertices,
+    "partition of a member": lambda m: kl.partition(m, member=0).vertices,
+    "breakpoints": lambda m: kl.breakpoints(m, [0.0, 0.0], direction=[1.0, 0.5]).positions,
+    "horizon": lambda m: kl.horizon(m).probs,
+    "horizon of a member": lambda m: kl.horizon(m, member=0).probs,
+    "detector": lambda m: kl.detectors.Mahalanobis().fit(m, FLAT, Y).far_field(FLAT, "features").coefficient,
+    "detector of logits": lambda m: kl.detectors.Energy().fit(m, FLAT).score(FLAT),
+    "guard": lambda m: kl.Guard(m, random_state=0).fit(FLAT).predict_proba(FLAT),
+    "laplace": lambda m: kl.LastLayerLaplace(m).fit(FLAT, Y).far_field(FLAT, "features").probs,
+    "audit": lambda m: kl.audit(m, FLAT, Y).features["sure"],
+    "assert_far_field": lambda m: kl.assert_far_field(m, FLAT, 1.0) or np.zeros(1),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_everything_takes_a_model_that_was_read_and_copies_it_no_more(name):
+    module = Counted(2)
+    expected = CALLS[name](module)
+    model = kl.read(module)
+    Counted.copies = 0
+    before = copy.deepcopy(model.inner[0].network).state_dict()
+    np.testing.assert_array_equal(CALLS[name](model), expected)
+    assert Counted.copies == 0
+    (inner,) = model.inner
+    for key, value in inner.network.state_dict().items():
+        assert torch.equal(value, before[key])
+    assert not any(p.requires_grad for p in inner.parameters())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in inner.modules())
+
+
+def test_the_model_itself_is_changed_by_nothing_and_changes_nothing():
+    module = network().float()
+    model = kl.read(module)
+    expected = model.predict_proba(FLAT)
+    with torch.no_grad():
+        module[0].weight.zero_()
+    np.testing.assert_array_equal(model.predict_proba(FLAT), expected)
+    assert module[0].weight.dtype == torch.float32
+    assert module[0].weight.requires_grad
+    assert kl.read(model) is model
+
+
+def test_a_device_has_a_copy_of_its_own():
+    model = kl.read([network(), network(seed=1)])
+    assert model.to("cpu") is model
+    elsewhere = model.to("meta")
+    assert elsewhere.device.type == "meta"
+    assert model.device.type == "cpu"
+    assert all(p.device.type == "cpu" for one in model.networks for p in one.parameters())
+    pipeline = make_pipeline(StandardScaler(), kl.NeuralNetwork(epochs=1, random_state=0)).fit(X, Y)
+    moved = kl.read(pipeline).to("meta")
+    assert {p.device.type for one in moved.networks for p in one.parameters()} == {"meta"}
+    assert kl.read(pipeline).predict_proba(X).shape == (178, 3)
+
+
+def encoded():
+    columns = ColumnTransformer([("a", StandardScaler(), list(range(12))), ("b", OneHotEncoder(), [12])])
+    return make_pipeline(columns, MLPClassifier((5,), max_iter=3, random_state=0))
+
+
+CODES = np.c_[X[:, :12], Y]
+KINDS = {
+    "ensemble": (lambda: kl.Ensemble(members=3, epochs=2, random_state=0).fit(X, Y), X),
+    "one logit": (lambda: kl.Ensemble(members=3, epochs=2, random_state=0).fit(X, Y > 0), X),
+    "MLPClassifier": (lambda: MLPClassifier((5,), max_iter=3, random_state=0).fit(X, Y), X),
+    "affine steps": (lambda: make_pipeline(StandardScaler(), MLPClassifier((5,), max_iter=3, random_state=0)).fit(X, Y), X),
+    "steps and members": (lambda: make_pipeline(StandardScaler(), kl.Ensemble(members=3, epochs=2)).fit(X, Y), X),
+    "encoder": (lambda: encoded().fit(CODES, Y), CODES),
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_read_predicts_as_the_original_and_can_be_pickled(kind):
+    make, rows = KINDS[kind]
+    original = make()
+    model = kl.read(original)
+    np.testing.assert_allclose(model.predict_proba(rows), original.predict_proba(rows), atol=1e-12)
+    np.testing.assert_array_equal(model.classes_, original.classes_)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_members(rows), model.predict_members(rows))
+    assert str(again) == str(model)
+
+
+# torch's own deprecation, within its copy of a program.
+@pytest.mark.filterwarnings("ignore:`isinstance:FutureWarning")
+def test_programs_and_dropout_members_can_be_pickled():
+    net = nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Dropout(0.5), nn.Linear(6, 3))
+    program = torch.export.export(net.eval(), (torch.zeros(4, 2),), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    for model in map(kl.read, (program, kl.dropout_members(net, 3, random_state=0))):
+        again = pickle.loads(pickle.dumps(model))
+        np.testing.assert_array_equal(kl.far_field(again, FLAT, "features").probs, kl.far_field(model, FLAT, "features").probs)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_was_understood_is_printed():
+    import pandas
+
+    frame = pandas.DataFrame(X, columns=NAMES)
+    labels = np.array(["red", "white", "other"])[Y]
+    model = kl.read(make_pipeline(StandardScaler(), kl.Ensemble(members=3, epochs=1)).fit(frame, labels))
+    assert str(model).splitlines() == [
+        "Ensemble",
+        "  members   3",
+        "  features  13: alcohol, malic_acid, ash, alcalinity_of_ash, magnesium, ...",
+        "  classes   3: other, red, white",
+        "  outputs   logits",
+        "  steps     StandardScaler",
+    ]
+    assert "outputs   probabilities" in str(kl.read(nn.Sequential(nn.Linear(2, 2), nn.Softmax(1)), outputs="probabilities"))
+    held = str(kl.read(encoded().fit(CODES, Y)))
+    assert "steps     ColumnTransformer; 1 of 13 columns go through OneHotEncoder" in held
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_columns_that_are_held_are_refused_where_rays_need_them_and_not_before():
+    model = kl.read(encoded().fit(CODES, Y))
+    with pytest.raises(TypeError, match=r"affine.*Got OneHotEncoder"):
+        kl.far_field(model, CODES, "features")
+    assert kl.far_field(model.behind, model.steps.transform(CODES), "features").probs.shape == (1, 178 * 30, 3)
+    assert len(kl.audit(model, CODES, Y).features) == 24
+
+
+def test_members_one_by_one():
+    model = kl.read(kl.Ensemble(members=3, epochs=2, random_state=0).fit(X, Y > 0))
+    members = model.predict_members(X)
+    for index, one in enumerate(model.one_by_one()):
+        np.testing.assert_allclose(one.predict_members(X)[0], members[index], rtol=1e-12)
+        np.testing.assert_array_equal(one.classes_, [False, True])
+    assert [one.networks[0][-1].out_features for one in model.one_by_one(pad=False)] == [1, 1, 1]
+    with pytest.raises(ValueError, match=r"member must be in 0 to 2\. Got 3"):
+        model.member(3)
+    together = kl.read([model, kl.NeuralNetwork(epochs=1, random_state=0).fit(X, Y > 0)])
+    assert together.predict_members(X).shape == (4, 178, 2)
+
+
+def test_probabilities_stay_probabilities():
+    logits = network()
+    squashed = nn.Sequential(logits, nn.Softmax(1))
+    model, plain = kl.read(squashed, outputs="probabilities"), kl.read(logits)
+    np.testing.assert_allclose(model.predict_proba(FLAT), plain.predict_proba(FLAT), rtol=1e-12)
+    for name in ("far_field", "gradient of a limit", "gradient_magnitude", "guard"):
+        np.testing.assert_allclose(CALLS[name](model), CALLS[name](plain), atol=1e-9)
+    for name in ("horizon", "detector", "laplace", "audit", "assert_far_field"):
+        with pytest.raises(ValueError, match=r"model must return logits here\. Got one that was read with outputs='prob"):
+            CALLS[name](model)
+    with pytest.raises(ValueError, match=r"outputs must be 'probabilities', as which the model was read\. Got 'logits'"):
+        kl.far_field(model, FLAT, FLAT, outputs="logits")
+    with pytest.raises(ValueError, match="outputs must be 'probabilities', as which"):
+        kl.read([model, logits])
+    with pytest.raises(ValueError, match=r"outputs must be 'logits' or 'probabilities'\. Got 'scores'"):
+        kl.read(logits, outputs="scores")
