@@ -63,11 +63,11 @@ def test_remedies(panel, model):
     limits = np.mean([member.far_field(STARTS, DIRECTIONS).probs[0] for member in members], axis=0)
     guard = kl.Guard(model, random_state=0).fit(X)
     near, far = panel.probabilities(STARTS), panel.limits(STARTS, DIRECTIONS)
-    np.testing.assert_allclose(near["last-layer Laplace"], laplace, rtol=1e-6)
-    np.testing.assert_allclose(far["last-layer Laplace"], limits, rtol=1e-6)
+    np.testing.assert_allclose(near["laplace"], laplace, rtol=1e-6)
+    np.testing.assert_allclose(far["laplace"], limits, rtol=1e-6)
     np.testing.assert_allclose(near["guard"], guard.predict_proba(STARTS), atol=1e-5)
     np.testing.assert_allclose(far["guard"], 1 / 3)
-    np.testing.assert_allclose(near["as it is"], model.predict_proba(STARTS), atol=1e-5)
+    np.testing.assert_allclose(near["model"], model.predict_proba(STARTS), atol=1e-5)
     np.testing.assert_allclose(panel.at(STARTS)["laplace_entropy"], entropy(laplace), rtol=1e-6)
     np.testing.assert_allclose(panel.along(STARTS, DIRECTIONS)["laplace_entropy"].limit, entropy(limits), rtol=1e-6)
 
@@ -78,7 +78,7 @@ def test_one_logit_has_the_laplace_of_one_logit():
     laplace = kl.LastLayerLaplace(model).fit(X, labels)
     assert len(laplace.weights_) == 1
     panel = Panel(inputs=False).fit(model, X, labels)
-    near, far = panel.probabilities(STARTS)["last-layer Laplace"], panel.limits(STARTS, DIRECTIONS)["last-layer Laplace"]
+    near, far = panel.probabilities(STARTS)["laplace"], panel.limits(STARTS, DIRECTIONS)["laplace"]
     np.testing.assert_allclose(near, laplace.predict_proba(STARTS), rtol=1e-9)
     np.testing.assert_allclose(far, laplace.far_field(STARTS, DIRECTIONS).probs[0], rtol=1e-9)
 
@@ -88,9 +88,7 @@ def test_laplace_looks_at_the_last_layer_whatever_the_detectors_look_at():
     panel, plain = Panel(layer="2").fit(net, X, Y), Panel().fit(net, X, Y)
     np.testing.assert_allclose(panel.at(STARTS)["laplace_entropy"], plain.at(STARTS)["laplace_entropy"])
     assert np.abs(panel.at(STARTS)["mahalanobis"] - plain.at(STARTS)["mahalanobis"]).max() > 1e-3
-    np.testing.assert_allclose(
-        panel.limits(STARTS, DIRECTIONS)["last-layer Laplace"], plain.limits(STARTS, DIRECTIONS)["last-layer Laplace"]
-    )
+    np.testing.assert_allclose(panel.limits(STARTS, DIRECTIONS)["laplace"], plain.limits(STARTS, DIRECTIONS)["laplace"])
 
 
 def test_a_last_layer_too_large_for_laplace_is_named():

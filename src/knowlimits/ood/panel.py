@@ -24,8 +24,8 @@ from knowlimits.ood.detectors.vim import ViM
 from knowlimits.ood.remedies.guard import Guard
 from knowlimits.ood.remedies.laplace import LastLayerLaplace
 
-#: The model and its remedies.
-AS_IT_IS, LAPLACE, GUARDED = "as it is", "last-layer Laplace", "guard"
+#: Ids of the model and its remedies.
+AS_IT_IS, LAPLACE, GUARDED = "model", "laplace", "guard"
 #: The entropies of each, by their names as scores.
 ENTROPIES = {AS_IT_IS: "entropy", LAPLACE: "laplace_entropy", GUARDED: "guarded_entropy"}
 OF_PROBABILITIES = ("max_prob", "entropy", "expected_entropy", "variance", "mutual_information")
