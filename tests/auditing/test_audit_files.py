@@ -1,6 +1,7 @@
 """The audit from files: every format a model comes in, the command line, and the examples."""
 
 import csv
+import re
 import warnings
 
 import numpy as np
@@ -171,6 +172,9 @@ def test_examples(tmp_path):
     summary = (tmp_path / "medical" / "summary.md").read_text()
     assert "| NN | as it is | 100.0% |" in summary
     assert (tmp_path / "medical" / "NN.html").exists()
+    links = re.findall(r"\]\(([^)]+)\)", summary)
+    assert len(links) == 2
+    assert all((tmp_path / "medical" / link).exists() for link in links)
     with pytest.raises(FileExistsError):
         medical.main(out=tmp_path / "medical", models=("NN",))
     audits = tables.main(out=tmp_path / "tables")
