@@ -7,13 +7,19 @@ import re
 import shutil
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
 from torch import nn
 
 import knowlimits as kl
+from knowlimits import auditing
 from knowlimits.auditing.find.subject import read_subject
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -116,6 +122,14 @@ def test_what_evaluates_a_model_does_fail_there(without_models):
         kl.audit(network(6), X, LABELS)
 
 
+@pytest.mark.parametrize(
+    ("folder", "above"), [("find", "auditing.(show|report|check)"), ("show", "auditing.(report|check)|limits|follow|model")]
+)
+def test_what_is_shown_lies_above_what_is_found(folder, above):
+    for path in (Path(auditing.__file__).parent / folder).glob("*.py"):
+        assert not re.search(rf"(from|import) knowlimits\.({above})\b|TYPE_CHECKING", path.read_text()), path.name
+
+
 def test_what_is_shared_with_the_page_are_ids(audited, report):
     text = report.read_text()
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL).group(1))
@@ -159,6 +173,30 @@ def test_models_of_one_column_and_smooth_ones_have_a_report(tmp_path):
     smooth = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 2))
     kl.audit(smooth, np.c_[X, X**2]).to_html(tmp_path / "smooth.html")
     assert "exact limit in every" not in " ".join((tmp_path / "smooth.html").read_text().split())
+
+
+@pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
+def test_columns_that_span_no_plane_have_no_disc(tmp_path):
+    # All columns move the one input of the network.
+    model = make_pipeline(PCA(1), MLPClassifier((4,), max_iter=5, random_state=0)).fit(X, LABELS)
+    found = kl.audit(model, X, LABELS)
+    assert found._found.disc is None
+    found.to_html(tmp_path / "line.html")
+    assert "<canvas" not in (tmp_path / "line.html").read_text()
+
+
+def test_a_plane_with_too_many_arcs_has_directions(monkeypatch, tmp_path):
+    def horizon(*_):
+        raise MemoryError("max_cells must be larger for this model.")
+
+    monkeypatch.setattr("knowlimits.auditing.find.disc.horizon", horizon)
+    found = kl.audit(network(6), X, LABELS)
+    disc = found._found.disc
+    start, end = disc.arcs[0, 0], disc.arcs[-1, 1]
+    assert not disc.exact
+    assert (start, end) == pytest.approx((0, 2 * np.pi))
+    found.to_html(tmp_path / "sampled.html")
+    assert "limit in 720" in (tmp_path / "sampled.html").read_text()
 
 
 @pytest.fixture(params=[(1280, 900, "light"), (390, 800, "dark")], ids=["wide", "phone"])

@@ -131,9 +131,12 @@ def audit(
         subject.model.threads(),
         progress_bar("detectors and remedies", 5, verbose) as advance,
     ):
-        found = find(
-            _name(model), subject, layer, np.random.default_rng(random_state), lambda text: advance and advance(1, text)
-        )
+
+        def step(text: str) -> None:
+            if advance:
+                advance(1, text)
+
+        found = find(_name(model), subject, layer, np.random.default_rng(random_state), step)
     return Audit(
         verdict=tuple(verdict(found)),
         features=found.features.table,
