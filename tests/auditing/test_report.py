@@ -89,7 +89,7 @@ def test_names_are_escaped_and_nothing_is_fetched(report):
     assert "default-src 'none'" in text
 
 
-EVALUATE = ("far_field", "horizon", "follow", "member_probabilities", "limiting_probabilities", "score")
+EVALUATE = ("far_field", "horizon", "follow", "limiting_probabilities", "score")
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def audit(
             if advance:
                 advance(1, text)
 
-        found = find(_name(model), subject, layer, np.random.default_rng(random_state), step)
+        found = find(subject, layer, np.random.default_rng(random_state), step)
     return Audit(
         verdict=tuple(verdict(found)),
         features=found.features.table,
@@ -148,8 +148,3 @@ def audit(
         notes=tuple(notes(found)),
         _found=found,
     )
-
-
-def _name(model: Any) -> str:
-    last = model.steps[-1][1] if hasattr(model, "steps") else model
-    return type(last).__name__

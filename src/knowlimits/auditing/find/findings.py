@@ -53,17 +53,16 @@ class Findings:
     without_laplace: str
 
 
-def find(model: str, subject: Subject, layer: str | None, rng: np.random.Generator, step: Callable[[str], None]) -> Findings:
+def find(subject: Subject, layer: str | None, rng: np.random.Generator, step: Callable[[str], None]) -> Findings:
     """Find it.
 
     Args:
-        model: what the model is called.
         subject: the model and its data.
         layer: name of the submodule whose input are the features that detectors look at, or None.
         rng: what everything is drawn by.
         step: is told what comes next.
     """
-    panel = Panel(layer).fit(subject.modules, subject.rows, subject.known_labels)
+    panel = Panel(layer).fit(subject.model, subject.rows, subject.known_labels)
     step("columns to infinity")
     features = along_features(subject, panel, rng)
     step("directions")
@@ -75,7 +74,7 @@ def find(model: str, subject: Subject, layer: str | None, rng: np.random.Generat
     picture = disc(subject, columns_by_danger(features.order))
     step("done")
     return Findings(
-        model=model,
+        model=subject.model.name,
         members=subject.members,
         classes=subject.classes,
         columns=subject.columns,
