@@ -110,19 +110,19 @@ def _best(probability: np.ndarray, gap: np.ndarray) -> int:
 
 
 def _lead(
-    subject: Subject, centre: np.ndarray, directions: np.ndarray, label: int
+    subject: Subject, origins: np.ndarray, directions: np.ndarray, label: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What becomes of a class in directions ``(n, columns)``.
+    """What becomes of a class along directions ``(n, columns)`` from origins ``(n, inputs)``, or from one ``(1, inputs)``.
 
     Returns:
         The limit of its probability, ``(n,)``; how much faster its logit grows than the largest of the others, ``(n,)``, the
         mean over members; and the gradient of that in the direction, ``(n, columns)``.
     """
     n = len(directions)
-    origins = torch.from_numpy(centre).expand(n, -1)
+    starts = torch.from_numpy(origins).expand(n, -1)
     with torch.enable_grad():
         d = torch.from_numpy(directions).requires_grad_()
-        ends = [follow(module, origins, d @ torch.from_numpy(subject.columns.steps)) for module in subject.model.networks]
+        ends = [follow(module, starts, d @ torch.from_numpy(subject.columns.steps)) for module in subject.model.networks]
         rate, offset = (torch.cat([logits_of(getattr(end, part), n) for end in ends]) for part in ("rate", "offset"))
         others = torch.cat([rate[..., :label], rate[..., label + 1 :]], -1).amax(-1)
         gap = (rate[..., label] - others).mean(0)
@@ -140,7 +140,7 @@ def _reach(subject: Subject, label: int, direction: np.ndarray) -> tuple[float, 
     """The limiting probability of a class along a direction, and from where on the median row has `SURE` of it."""
     rows = subject.rows[:200]
     step = direction @ subject.columns.steps
-    limit = far_field(subject.model, rows, np.tile(step, (len(rows), 1))).probs.mean(0)[:, label]
+    limit, _, _ = _lead(subject, rows, np.tile(direction, (len(rows), 1)), label)
     confidence = float(np.median(limit))
     # As many places at once as blocks of points have room for.
     size = max(1, at_once(rows.shape[1]) // len(rows))
