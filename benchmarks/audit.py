@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import knowlimits as kl
-from knowlimits.auditing.find.features import rays
+from knowlimits.auditing.find.rays import rays
 from knowlimits.auditing.find.settling import LEVEL, settled
 from tests.oracles.scores_mp import far_point, probabilities_at
 

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import knowlimits as kl
+from knowlimits.auditing.show.labels import label
 from knowlimits.outputs import write_atomically
 
 SETTINGS = {"hidden_sizes": (32, 32), "learning_rate": 0.01, "epochs": 40, "batch_size": 32, "random_state": 0}
@@ -67,7 +68,8 @@ def table(audits: dict[str, kl.Audit]) -> str:
         "Written by `python -m examples.medical`. *Sure, columns*: the share of ways, a column up or down, along which a row",
         "ends with a confidence of 0.99 or more; *directions*: the same for all columns together; *settled*: standard",
         "deviations after which the confidence stays within 0.01 of its limit; the entropy's area under the ROC curve is that",
-        "of rows of which a column went to infinity, against test rows. Accuracy and log loss are on the test rows.",
+        "of rows of which a column went to infinity, against test rows. Accuracy and log loss are on the test rows. The",
+        "repository has no reports: the program writes them beside this page.",
         "",
         f"| model | | {' | '.join(_COLUMNS)} |",
         "|---|---|" + "---:|" * len(_COLUMNS),
@@ -75,10 +77,15 @@ def table(audits: dict[str, kl.Audit]) -> str:
     for name, audit in audits.items():
         for k, remedy in enumerate(audit.remedies["model"]):
             cells = [form.format(getattr(audit, of)[column][k]).replace("nan", "") for of, column, form in _COLUMNS.values()]
-            lines.append(f"| {name if k == 0 else ''} | {remedy} | {' | '.join(cells)} |")
+            lines.append(f"| {name if k == 0 else ''} | {label(remedy)} | {' | '.join(cells)} |")
     lines += ["", "## The verdicts", ""]
     for name, audit in audits.items():
-        lines += [f"**{name}** ([report]({name}.html))", "", *(f"- {sentence}" for sentence in audit.verdict), ""]
+        lines += [
+            f"**{name}**: [its audit as text]({name}.txt); `{name}.html` is its report.",
+            "",
+            *(f"- {sentence}" for sentence in audit.verdict),
+            "",
+        ]
     return "\n".join(lines)
 
 

@@ -72,6 +72,24 @@ def test_bad_scores(bad):
         metrics.threshold([1.0], 0)
 
 
+def test_many_areas_at_once():
+    rng = np.random.default_rng(0)
+    inside, outside = rng.integers(0, 9, (3, 1, 20)).astype(float), rng.integers(0, 9, (3, 4, 15)).astype(float)
+    outside[0, 0] = np.inf
+    areas = metrics.aurocs(inside, outside)
+    low, high = metrics.auroc_ends(areas, 20, 15)
+    for i, j in np.ndindex(3, 4):
+        assert areas[i, j] == metrics.auroc(inside[i, 0], outside[i, j])
+        assert (low[i, j], high[i, j]) == metrics.auroc_interval(inside[i, 0], outside[i, j])
+        # As far from what was found as a normal quantile times the standard error there, unless that is an end.
+        for end in (low[i, j], high[i, j]):
+            more = (20 + 15) / 2 - 1
+            variance = end * (1 - end) * (1 + more * ((1 - end) / (2 - end) + end / (1 + end))) / (20 * 15)
+            assert end in (0, 1) or abs(areas[i, j] - end) == pytest.approx(norm.ppf(0.975) * variance**0.5, rel=1e-9)
+    with pytest.raises(ValueError, match=r"scores must have no nan\. Got 1"):
+        metrics.aurocs(np.array([[0.0, np.nan]]), np.array([[1.0]]))
+
+
 def test_interval_of_an_area_covers_it():
     rng = np.random.default_rng(0)
     for shift in (0.0, 1.0, 2.5):

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import betaincinv, ndtri
 from scipy.stats import rankdata
+
+# Halvings for an end of an interval between 0 and 1, a bit each.
+_HALVINGS = 60
 
 
 def auroc(in_scores: Any, ood_scores: Any) -> float:
@@ -23,10 +25,22 @@ def auroc(in_scores: Any, ood_scores: Any) -> float:
     Raises:
         ValueError: if one of them is empty or has a nan.
     """
-    inside, outside = _checked(in_scores, ood_scores)
-    n, m = len(inside), len(outside)
+    return float(aurocs(*_checked(in_scores, ood_scores)))
+
+
+def aurocs(in_scores: np.ndarray, ood_scores: np.ndarray) -> np.ndarray:
+    """`auroc` of many sets of scores at once, ``(..., n)`` and ``(..., m)``: ``(...,)``.
+
+    Raises:
+        ValueError: if there is a nan.
+    """
+    n, m = in_scores.shape[-1], ood_scores.shape[-1]
+    shape = np.broadcast_shapes(in_scores.shape[:-1], ood_scores.shape[:-1])
+    together = np.concatenate([np.broadcast_to(in_scores, (*shape, n)), np.broadcast_to(ood_scores, (*shape, m))], axis=-1)
+    if np.isnan(together).any():
+        raise ValueError(f"scores must have no nan. Got {int(np.isnan(together).sum())}.")
     # The rank sum of Mann and Whitney (1947).
-    return float((rankdata(np.concatenate([inside, outside]))[n:].sum() - m * (m + 1) / 2) / (n * m))
+    return (rankdata(together, axis=-1)[..., n:].sum(-1) - m * (m + 1) / 2) / (n * m)
 
 
 def aupr_out(in_scores: Any, ood_scores: Any) -> float:
@@ -86,21 +100,28 @@ def auroc_interval(in_scores: Any, ood_scores: Any, level: float = 0.95) -> tupl
     Raises:
         ValueError: unless `level` is between 0 and 1.
     """
+    low, high = auroc_ends(auroc(in_scores, ood_scores), np.size(in_scores), np.size(ood_scores), level)
+    return float(low), float(high)
+
+
+def auroc_ends(found: Any, n: int, m: int, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper ends of `auroc_interval`, by the areas that were found over n familiar and m other inputs."""
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1. Got {level} instead.")
-    found = auroc(in_scores, ood_scores)
-    n, m = np.size(in_scores), np.size(ood_scores)
+    found = np.asarray(found, dtype=np.float64)
     z, more = float(ndtri((1 + level) / 2)), (n + m) / 2 - 1
 
-    def off(t: float) -> float:
-        variance = t * (1 - t) * (1 + more * ((1 - t) / (2 - t) + t / (1 + t))) / (n * m)
-        return abs(found - t) - z * variance**0.5
+    def end(outer: float) -> np.ndarray:
+        """The area between what was found and 0 or 1 that is just near enough."""
+        near, far = found, np.full(found.shape, outer)
+        for _ in range(_HALVINGS):
+            t = (near + far) / 2
+            variance = t * (1 - t) * (1 + more * ((1 - t) / (2 - t) + t / (1 + t))) / (n * m)
+            inside = np.abs(found - t) <= z * np.sqrt(variance)
+            near, far = np.where(inside, t, near), np.where(inside, far, t)
+        return near
 
-    # Both terms vanish at 0 and 1, which are no ends.
-    inside = min(max(found, 1e-9), 1 - 1e-9)
-    low = 0.0 if found == 0 else float(np.asarray(brentq(off, 0.0, inside)))
-    high = 1.0 if found == 1 else float(np.asarray(brentq(off, inside, 1.0)))
-    return low, high
+    return end(0.0), end(1.0)
 
 
 def share_interval(count: Any, total: int, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:

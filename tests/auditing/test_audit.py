@@ -26,7 +26,7 @@ from sklearn.preprocessing import (
 from torch import nn
 
 import knowlimits as kl
-from knowlimits.auditing.find import features
+from knowlimits.auditing.find import features, rays
 from knowlimits.auditing.find.columns import Source
 from knowlimits.auditing.find.settling import LEVEL, settled
 from knowlimits.model.pipelines import before_last
@@ -143,7 +143,7 @@ def test_directions_of_the_plane_against_the_exact_share():
     torch.manual_seed(1)
     net = nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 3))
     X = (X - X.mean(0)) / X.std(0)
-    row = kl.audit(net, X).directions.where(model="as it is")
+    row = kl.audit(net, X).directions.where(model="model")
     exact = kl.horizon(net).share(0.99)
     assert row["sure_low"][0] - 0.02 <= exact <= row["sure_high"][0] + 0.02
     assert row["sure_low"][0] < row["sure"][0] < row["sure_high"][0] or row["sure"][0] in (0, 1)
@@ -157,7 +157,7 @@ def test_the_steepest_direction_against_all_of_the_plane():
         torch.manual_seed(seed)
         net = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 3))
         audited = kl.audit(net, X)
-        label = audited._directions.rarest
+        label = audited._found.directions.rarest
         angles = np.linspace(0, 2 * np.pi, 5000)
         directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
         far = kl.far_field(net, np.zeros((5000, 2)), directions)
@@ -189,14 +189,14 @@ def test_scores_by_distance_are_those_of_the_detectors(wine):
     assert (table["auroc"] <= table["auroc_high"]).all()
     assert (table["refused_low"] <= table["refused"]).all()
     # The nearer infinity, the nearer its numbers.
-    near, far = (table.where(score="entropy", way="one column", radius_sd=r)["auroc"][0] for r in (1000, np.inf))
+    near, far = (table.where(score="entropy", way="one_column", radius_sd=r)["auroc"][0] for r in (1000, np.inf))
     assert near == pytest.approx(far, abs=0.02)
 
 
 def test_remedies_beside_the_model(audited, pipeline, wine):
     X, y = wine
     test = np.random.default_rng(0).permutation(len(X))[: len(X) // 4]
-    plain, laplace, guard = (audited.remedies.where(model=name) for name in ("as it is", "last-layer Laplace", "guard"))
+    plain, laplace, guard = (audited.remedies.where(model=name) for name in ("model", "laplace", "guard"))
     probs = pipeline.predict_proba(X.iloc[test])
     assert plain["log_loss"][0] == pytest.approx(log_loss(y.iloc[test], probs))
     assert plain["accuracy"][0] == guard["accuracy"][0] == (probs.argmax(1) == y.iloc[test]).mean()
@@ -387,7 +387,7 @@ def test_labels_may_be_text_in_any_order(wine):
     assert found.remedies["accuracy"][0] > 0.8
     assert "merlot" in "".join(found.features["classes"])
     # A module knows no names: they are the sorted labels of the data.
-    assert list(kl.audit(kl.NeuralNetwork(epochs=2).fit(X, names).stack_, X, names)._subject.classes) == sorted(set(names))
+    assert list(kl.audit(kl.NeuralNetwork(epochs=2).fit(X, names).stack_, X, names)._found.classes) == sorted(set(names))
 
 
 def test_without_labels(wine, pipeline):
@@ -531,7 +531,7 @@ def test_a_last_layer_that_laplace_cannot_take():
 
     torch.manual_seed(0)
     found = kl.audit(Scaled(), GOOD)
-    assert list(found.remedies["model"]) == ["as it is", "guard"]
+    assert list(found.remedies["model"]) == ["model", "guard"]
     assert "No last-layer Laplace: model must end in a linear layer" in found.notes[-1]
 
 
@@ -550,34 +550,34 @@ def test_rays_in_blocks_change_no_number(monkeypatch, wine, pipeline):
     """Blocks of 35 rays, of 117, and all of them at once."""
     found = []
     for numbers in (2**30, 13 * 35, 13 * 117):
-        monkeypatch.setattr(features, "_NUMBERS", numbers)
+        monkeypatch.setattr(rays, "_NUMBERS", numbers)
         found.append(kl.audit(pipeline, *wine, max_rows=20))
     whole, *parts = found
     for part in parts:
         for name in ("features", "directions", "steepest", "detection", "remedies"):
             assert_same(getattr(part, name), getattr(whole, name))
-        for name, curve in whole._features.curves.items():
-            np.testing.assert_allclose(part._features.curves[name], curve, rtol=1e-9)
+        for name, curve in whole._found.features.curves.confidence.items():
+            np.testing.assert_allclose(part._found.features.curves.confidence[name], curve, rtol=1e-9)
 
 
 def test_blocks_are_the_rays_in_their_order(monkeypatch):
     rows, steps = np.random.default_rng(0).normal(size=(7, 4)), np.random.default_rng(1).normal(size=(3, 4))
     for numbers in (1, 4, 20, 37, 10**6):
-        monkeypatch.setattr(features, "_NUMBERS", numbers)
-        parts = list(features.blocks(rows, steps))
+        monkeypatch.setattr(rays, "_NUMBERS", numbers)
+        parts = list(rays.blocks(rows, steps))
         assert all(origins.size <= max(numbers, 4) for origins, _ in parts)
-        for found, expected in zip(zip(*parts, strict=True), features.rays(rows, steps), strict=True):
+        for found, expected in zip(zip(*parts, strict=True), rays.rays(rows, steps), strict=True):
             np.testing.assert_array_equal(np.concatenate(found), expected)
 
 
 def test_curves_of_the_columns_that_come_first(monkeypatch, audited, pipeline, wine):
     monkeypatch.setattr(features, "CURVES", 4)
-    monkeypatch.setattr("knowlimits.auditing.report.CURVES", 4)
     some = kl.audit(pipeline, *wine)
-    first = features.columns_by_danger(audited.features)[:4]
-    for name, curve in audited._features.curves.items():
-        np.testing.assert_array_equal(some._features.curves[name][first], curve[first])
-        assert np.isnan(np.delete(some._features.curves[name], first, axis=0)).all()
+    whole, part = (one._found.features.curves for one in (audited, some))
+    assert part.columns == whole.columns[:4]
+    for name, curve in whole.confidence.items():
+        np.testing.assert_array_equal(part.confidence[name], curve[:4])
+        np.testing.assert_array_equal(part.ends[name], whole.ends[name][:4])
     assert "for the 4 columns of 13 that come first" in some.notes[1]
     assert "come first" not in audited.notes[1]
     assert_same(some.features, audited.features)
@@ -588,7 +588,7 @@ def test_wide_tables_have_fewer_rows_and_say_so():
     X = np.random.default_rng(0).normal(size=(120, 300))
     torch.manual_seed(0)
     audited = kl.audit(nn.Linear(300, 2), X, max_rows=60)
-    assert audited._features.rows == (60, 33, 33, 9)
+    assert audited._found.features.rows == (60, 33, 33, 9)
     assert "over 60 rows for the model and 33 for its remedies" in audited.notes[1]
     assert "over 33 rows, found between" in audited.notes[1]
     assert "curves are over 9 rows, for the 250 columns of 300 that come first" in audited.notes[1]

@@ -1,6 +1,7 @@
 """The audit from files: every format a model comes in, the command line, and the examples."""
 
 import csv
+import re
 import warnings
 
 import numpy as np
@@ -58,7 +59,7 @@ def run(*arguments):
 @pytest.mark.parametrize("name", ["wine.onnx", "wine.pt2"])
 def test_a_model_from_a_file_is_audited_as_the_model_itself(name, folder, pipeline):
     found, own = (kl.audit(model, X, Y, feature_names=NAMES) for model in (kl.load(folder / name), pipeline))
-    for column in ("sure", "confidence", "settled_sd_95", "last_unit_sd", "entropy", "confidence, last-layer Laplace"):
+    for column in ("sure", "confidence", "settled_sd_95", "last_unit_sd", "entropy", "confidence_laplace"):
         # ONNX has its weights in float32.
         np.testing.assert_allclose(found.features[column], own.features[column], rtol=2e-3, atol=2e-3)
     np.testing.assert_allclose(found.detection["auroc"], own.detection["auroc"], atol=5e-3)
@@ -171,6 +172,9 @@ def test_examples(tmp_path):
     summary = (tmp_path / "medical" / "summary.md").read_text()
     assert "| NN | as it is | 100.0% |" in summary
     assert (tmp_path / "medical" / "NN.html").exists()
+    links = re.findall(r"\]\(([^)]+)\)", summary)
+    assert len(links) == 2
+    assert all((tmp_path / "medical" / link).exists() for link in links)
     with pytest.raises(FileExistsError):
         medical.main(out=tmp_path / "medical", models=("NN",))
     audits = tables.main(out=tmp_path / "tables")

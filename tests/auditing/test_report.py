@@ -1,16 +1,26 @@
 """The report of an audit: one safe, small file, and what it does in a browser."""
 
+import json
 import os
+import pickle
 import re
 import shutil
+import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
 from torch import nn
 
 import knowlimits as kl
+from knowlimits import auditing
+from knowlimits.auditing.find.subject import read_subject
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 # Where a browser must be there, its absence is a failure.
@@ -18,7 +28,8 @@ needs_browser = pytest.mark.skipif(
     not (CHROMIUM and DRIVER) and not os.environ.get("KNOWLIMITS_NEEDS_CHROMIUM"), reason="needs Chromium and its driver"
 )
 EVIL = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</script><b>", "{{ 7 * 7 }}", "plain", "ωμέγα & 'co'"]
-
+X = np.random.default_rng(0).normal(size=(120, 6)) * [1, 10, 100, 1, 1, 1]
+LABELS = np.array(["a</script>", "b", "c"])[np.arange(120) % 3]
 
 SELECTED = "return [...document.querySelectorAll('#features [aria-selected=true]')].map(r => r.cells[0].textContent)"
 # Where the ring round the disc crosses its horizontal, as a share of the picture's width.
@@ -39,9 +50,7 @@ def network(features, seed=0):
 
 @pytest.fixture(scope="module")
 def audited():
-    X = np.random.default_rng(0).normal(size=(120, 6)) * [1, 10, 100, 1, 1, 1]
-    labels = np.array(["a</script>", "b", "c"])[np.arange(120) % 3]
-    return kl.audit(network(6), X, labels, feature_names=EVIL)
+    return kl.audit(network(6), X, LABELS, feature_names=EVIL)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +89,65 @@ def test_names_are_escaped_and_nothing_is_fetched(report):
     assert "default-src 'none'" in text
 
 
+EVALUATE = ("far_field", "horizon", "follow", "limiting_probabilities", "score")
+
+
+@pytest.fixture
+def without_models(monkeypatch):
+    """Whatever evaluates a model fails, under every name that a module of ours has for it."""
+
+    def fail(*_, **__):
+        raise AssertionError("a model is evaluated")
+
+    for module in [m for name, m in sys.modules.items() if name.startswith("knowlimits")]:
+        for name in EVALUATE:
+            if callable(getattr(module, name, None)):
+                monkeypatch.setattr(module, name, fail)
+    monkeypatch.setattr(nn.Module, "__call__", fail)
+
+
+def test_a_report_is_drawn_without_the_model(audited, report, without_models, tmp_path):
+    audited.to_html(tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_bytes() == report.read_bytes()
+    assert str(audited) == str(audited)
+    # Nor does it come with one: arrays and names alone go to another process, which draws the same.
+    other = pickle.loads(pickle.dumps(audited))
+    other.to_html(tmp_path / "other.html")
+    assert (tmp_path / "other.html").read_bytes() == report.read_bytes()
+    assert str(other) == str(audited)
+
+
+def test_what_evaluates_a_model_does_fail_there(without_models):
+    with pytest.raises(AssertionError, match="a model is evaluated"):
+        kl.audit(network(6), X, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("folder", "above"), [("find", "auditing.(show|report|check)"), ("show", "auditing.(report|check)|limits|follow|model")]
+)
+def test_what_is_shown_lies_above_what_is_found(folder, above):
+    for path in (Path(auditing.__file__).parent / folder).glob("*.py"):
+        assert not re.search(rf"(from|import) knowlimits\.({above})\b|TYPE_CHECKING", path.read_text()), path.name
+
+
+def test_what_is_shared_with_the_page_are_ids(audited, report):
+    text = report.read_text()
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL).group(1))
+    assert [(curve["id"], curve["label"]) for curve in data["curves"]] == [
+        ("model", "as it is"),
+        ("laplace", "last-layer Laplace"),
+        ("guard", "guard"),
+    ]
+    assert audited.remedies["model"].tolist() == ["model", "laplace", "guard"]
+    assert [score["id"] for score in data["scores"]] == audited.detection.distinct("score")
+    assert {tuple(score["ways"]) for score in data["scores"]} == {("one_column", "any_direction")}
+    # What has an id has a label, and the program looks for ids that are there.
+    program = re.findall(r'\["([^\]]*)"\]\)', text[text.index("const picked") :])[0].split('", "')
+    assert set(program) <= {score["id"] for score in data["scores"]}
+    for values in (*audited.features.columns, *audited.remedies["model"], *audited.detection["way"]):
+        assert re.fullmatch(r"[a-z0-9_]+", values)
+
+
 def test_it_is_small_for_many_columns(tmp_path):
     X = np.random.default_rng(0).normal(size=(24, 310))
     found = kl.audit(network(310), X, feature_names=[f"a rather long name of a column, number {i}" for i in range(310)])
@@ -105,6 +173,30 @@ def test_models_of_one_column_and_smooth_ones_have_a_report(tmp_path):
     smooth = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 2))
     kl.audit(smooth, np.c_[X, X**2]).to_html(tmp_path / "smooth.html")
     assert "exact limit in every" not in " ".join((tmp_path / "smooth.html").read_text().split())
+
+
+@pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
+def test_columns_that_span_no_plane_have_no_disc(tmp_path):
+    # All columns move the one input of the network.
+    model = make_pipeline(PCA(1), MLPClassifier((4,), max_iter=5, random_state=0)).fit(X, LABELS)
+    found = kl.audit(model, X, LABELS)
+    assert found._found.disc is None
+    found.to_html(tmp_path / "line.html")
+    assert "<canvas" not in (tmp_path / "line.html").read_text()
+
+
+def test_a_plane_with_too_many_arcs_has_directions(monkeypatch, tmp_path):
+    def horizon(*_):
+        raise MemoryError("max_cells must be larger for this model.")
+
+    monkeypatch.setattr("knowlimits.auditing.find.disc.horizon", horizon)
+    found = kl.audit(network(6), X, LABELS)
+    disc = found._found.disc
+    start, end = disc.arcs[0, 0], disc.arcs[-1, 1]
+    assert not disc.exact
+    assert (start, end) == pytest.approx((0, 2 * np.pi))
+    found.to_html(tmp_path / "sampled.html")
+    assert "limit in 720" in (tmp_path / "sampled.html").read_text()
 
 
 @pytest.fixture(params=[(1280, 900, "light"), (390, 800, "dark")], ids=["wide", "phone"])
@@ -157,7 +249,7 @@ def test_in_a_browser(page, audited):
 
     # Picking a column by the menu, and by its row.
     def curve():
-        return page.execute_script("return document.querySelector('#curve [data-series=\"as it is\"]').getAttribute('d')")
+        return page.execute_script("return document.querySelector('#curve [data-series=model]').getAttribute('d')")
 
     drawn = set()
     for name in EVIL:
@@ -172,9 +264,9 @@ def test_in_a_browser(page, audited):
     assert page.execute_script("return document.getElementById('pick').value") == "plain"
 
     # Scores: the way of moving, and picking one out.
-    ours = audited.detection.where(way="any direction", score="entropy")["auroc"]
+    ours = audited.detection.where(way="any_direction", score="entropy")["auroc"]
     page.execute_script(
-        "const w = document.getElementById('way'); w.value = 'any direction'; w.dispatchEvent(new Event('change'))"
+        "const w = document.getElementById('way'); w.value = 'any_direction'; w.dispatchEvent(new Event('change'))"
     )
     shown = page.execute_script(
         "return [...document.querySelector('#scores tr[data-score=entropy]').cells].map(c => c.textContent)"
@@ -194,12 +286,12 @@ def test_in_a_browser(page, audited):
 
 
 @needs_browser
-def test_the_disc_tells_the_limits(page, audited):
+def test_the_disc_tells_the_limits(page):
     """Right of the middle lies the first column's way up, whose limit the table has for the median row."""
-    name = page.execute_script("return JSON.parse(document.getElementById('data').textContent).disc.names[0]")
+    name = page.execute_script("return JSON.parse(document.getElementById('data').textContent).disc.axes[0].name")
     read = page.execute_script(POINT, RIM, -1)
     limit = float(re.search(r"limit ([\d.]+)", read).group(1))
-    subject = audited._subject
+    subject = read_subject(network(6), X, LABELS, None, None, EVIL, None, 2000, 0)
     place = subject.columns.names.index(name)
     origin = np.median(subject.rows, axis=0, keepdims=True)
     exact = kl.far_field(subject.model, origin, subject.columns.steps[[place]]).confidence()[0]

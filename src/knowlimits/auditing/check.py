@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from knowlimits.auditing.find.columns import Source
-from knowlimits.auditing.find.features import SURE, rays
+from knowlimits.auditing.find.features import SURE
+from knowlimits.auditing.find.rays import rays
 from knowlimits.auditing.find.subject import some
 from knowlimits.limits.far_field import far_field
 from knowlimits.model.read import read_logits

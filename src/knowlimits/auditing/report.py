@@ -7,31 +7,31 @@ from typing import Any
 import numpy as np
 
 from knowlimits._machine import one_blas_thread
-from knowlimits.auditing.find.detection import detection
-from knowlimits.auditing.find.directions import Directions, in_directions
-from knowlimits.auditing.find.features import CURVES, Features, along_features
-from knowlimits.auditing.find.remedies import beside
-from knowlimits.auditing.find.subject import Subject, read_subject
+from knowlimits.auditing.find.findings import Findings, find
+from knowlimits.auditing.find.subject import read_subject
 from knowlimits.auditing.find.table import Table
 from knowlimits.auditing.show import text
-from knowlimits.auditing.show.verdict import verdict
-from knowlimits.ood.panel import Panel
+from knowlimits.auditing.show.sentences import notes, verdict
 from knowlimits.progress import progress_bar
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit found; `print` shows a page of text, `to_html` writes a report.
+    """What an audit found; `print` shows a page of text, `to_html` writes a report. Arrays and names only, without the model.
+
+    The model as it is, last-layer Laplace and the guard are ``"model"``, ``"laplace"`` and ``"guard"`` in all tables.
 
     Attributes:
         verdict: sentences in plain words, each with its number.
         features: a row for each continuous column and way: `sure`, the share of rows that end with a confidence of 0.99 or
             more; `confidence` and every score at infinity, medians with 5% and 95% of the rows; `classes` that they end in;
             `settled_sd` and `settled`, how far until the confidence is within 0.01 of its limit, in standard deviations and in
-            the column's own unit; `last_unit_sd` and `last_unit`, how far until nothing changes any more.
+            the column's own unit; `last_unit_sd` and `last_unit`, how far until nothing changes any more; `sure_laplace`,
+            `confidence_laplace`, `sure_guard` and `confidence_guard`, the same with each remedy.
         directions: a row for the model and each remedy: the share of directions that end sure, with an interval.
         steepest: the direction in which the model is most confident of the rarest class, a row for each column.
-        detection: a row for each score, way and radius: area under the ROC curve, and what the usual threshold refuses.
+        detection: a row for each way, ``"one_column"`` or ``"any_direction"``, radius and score: area under the ROC curve, and
+            what the usual threshold refuses.
         remedies: a row for the model and each remedy: what it does far away, and what it costs near by.
         left_out: columns that were not moved, and why.
         notes: what was sampled, and what could not be done.
@@ -45,13 +45,10 @@ class Audit:
     remedies: Table
     left_out: dict[str, str]
     notes: tuple[str, ...]
-    _subject: Subject = field(repr=False)
-    _features: Features = field(repr=False)
-    _directions: Directions = field(repr=False)
-    _title: str = field(repr=False)
+    _found: Findings = field(repr=False)
 
     def __str__(self) -> str:
-        return text.page(self)
+        return text.page(self._found)
 
     def to_frame(self) -> dict[str, Any]:
         """All tables as pandas DataFrames, by their names.
@@ -75,7 +72,7 @@ class Audit:
         """
         from knowlimits.auditing.show.html import write_report
 
-        write_report(self, path, overwrite)
+        write_report(self._found, path, overwrite)
 
 
 def audit(
@@ -129,61 +126,25 @@ def audit(
     if isinstance(random_state, int) and random_state < 0:
         raise ValueError(f"random_state must not be negative. Got {random_state} instead.")
     subject = read_subject(model, X, y, X_test, y_test, feature_names, continuous, max_rows, random_state)
-    rng = np.random.default_rng(random_state)
     with (
         one_blas_thread(),
         subject.model.threads(),
-        progress_bar("detectors and remedies", 4, verbose) as advance,
+        progress_bar("detectors and remedies", 5, verbose) as advance,
     ):
 
         def step(text: str) -> None:
             if advance:
                 advance(1, text)
 
-        panel = Panel(layer).fit(subject.model, subject.rows, subject.known_labels)
-        step("columns to infinity")
-        features = along_features(subject, panel, rng)
-        step("directions")
-        directions = in_directions(subject, panel, rng)
-        step("scores by distance")
-        scores = detection(subject, panel, rng)
-        remedies = beside(subject, panel, features, directions, scores)
-        step("done")
+        found = find(subject, layer, np.random.default_rng(random_state), step)
     return Audit(
-        tuple(verdict(subject, features, directions, scores, remedies)),
-        features.table,
-        directions.table,
-        directions.steepest,
-        scores,
-        remedies,
-        subject.columns.left_out,
-        tuple(_notes(subject, features, panel)),
-        subject,
-        features,
-        directions,
-        _title(subject),
+        verdict=tuple(verdict(found)),
+        features=found.features.table,
+        directions=found.directions.table,
+        steepest=found.directions.steepest,
+        detection=found.detection.table,
+        remedies=found.remedies,
+        left_out=found.columns.left_out,
+        notes=tuple(notes(found)),
+        _found=found,
     )
-
-
-def _title(subject: Subject) -> str:
-    members = f"{subject.members} members, " if subject.members > 1 else ""
-    return f"{subject.model.name}: {members}{len(subject.classes)} classes, {len(subject.columns.names)} continuous columns"
-
-
-def _notes(subject: Subject, features: Features, panel: Panel) -> list[str]:
-    rows, others, settled, curves = features.rows
-    columns = len(subject.columns.names)
-    test = "given" if subject.held_out else "a quarter of the data, which the model may have seen"
-    found = [
-        f"{subject.given:,} rows were given; {len(subject.rows):,} of them stand for the data, {len(subject.test_rows):,} test "
-        f"rows ({test}) for familiar ones.",
-        f"Limits are exact, over {rows:,} rows for the model and {others:,} for its remedies; distances to where the "
-        f"confidence settles are over {settled:,} rows, found between places that are looked at, which grow by a constant "
-        f"factor; curves are over {curves:,} rows"
-        + (f", for the {CURVES:,} columns of {columns:,} that come first." if columns > CURVES else "."),
-    ]
-    if subject.labels is None:
-        found.append("No labels were given: the model's own predictions stand for them.")
-    if panel.without_laplace:
-        found.append(f"No last-layer Laplace: {panel.without_laplace}")
-    return found

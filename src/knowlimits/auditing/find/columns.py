@@ -66,9 +66,11 @@ class Source:
         if own and self._own and own != self._own:
             ours, theirs = next((a, b) for a, b in zip(own, self._own, strict=True) if a != b)
             raise ValueError(f"{name} must have the columns of X, in their order. Got {ours!r} where X has {theirs!r}.")
-        for place, held in enumerate(self._affine.held):
-            if not held:
-                _check_numbers(name, self.names[place], _column(X, place))
+        moving = [place for place, held in enumerate(self._affine.held) if not held]
+        numbers = [_numbers(name, self.names[place], _column(X, place)) for place in moving]
+        if numbers:
+            largest = int(np.argmax([np.abs(column).max() for column in numbers]))
+            check_size(f"{name}, column {self.names[moving[largest]]!r},", numbers[largest][:, None])
         return self._steps.transform(X)
 
     def continuous(self, X: Any, given: Any = None) -> Continuous:
@@ -164,7 +166,8 @@ def _own_names(X: Any) -> list[str] | None:
     return [str(name) for name in X.columns] if hasattr(X, "columns") else None
 
 
-def _check_numbers(table: str, column: str, values: np.ndarray) -> None:
+def _numbers(table: str, column: str, values: np.ndarray) -> np.ndarray:
+    """A column as floats, if it has real, finite numbers."""
     if np.iscomplexobj(values):
         raise ValueError(f"{table}, column {column!r}, must be real numbers. Got complex ones.")
     try:
@@ -177,7 +180,7 @@ def _check_numbers(table: str, column: str, values: np.ndarray) -> None:
         row = int(bad.argmax())
         what = "nothing" if np.isnan(numbers[row]) else str(numbers[row])
         raise ValueError(f"{table}, column {column!r}, must be finite. Got {what} in row {row}, {int(bad.sum())} such in all.")
-    check_size(f"{table}, column {column!r},", numbers[:, None])
+    return numbers
 
 
 def _is_number(value: Any) -> bool:

@@ -1,63 +1,106 @@
 """How well each score tells familiar rows from those that were moved out, by distance and at infinity."""
 
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
 import numpy as np
 
-from knowlimits.auditing.find.features import isotropic
+from knowlimits.auditing.find.rays import isotropic
 from knowlimits.auditing.find.subject import Subject
 from knowlimits.auditing.find.table import Table
-from knowlimits.metrics import auroc, auroc_interval, share_interval, threshold
+from knowlimits.metrics import auroc_ends, aurocs, share_interval, threshold
 from knowlimits.ood.panel import Panel
 
 #: Standard deviations by which rows are moved out.
 RADII = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0, np.inf)
 # Rows that are moved, and familiar rows that they are compared with, at most.
 _MOVED, _FAMILIAR = 300, 1000
-WAYS = ("one column", "any direction")
 
 
-def detection(subject: Subject, panel: Panel, rng: np.random.Generator) -> Table:
-    """A row for each score, way of moving and radius: area under the ROC curve, and what the usual threshold refuses.
+class Way(StrEnum):
+    """How rows are moved out."""
 
-    The threshold is the smallest that accepts 95% of the familiar rows; intervals are at 95%.
+    ONE_COLUMN = "one_column"
+    ANY_DIRECTION = "any_direction"
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How well scores tell rows apart; arrays are ``(scores, ways, radii)``, ways as `Way` has them and radii as `RADII` has.
+
+    Attributes:
+        scores: ids of the scores.
+        thresholds: the smallest that accept 95% of the familiar rows, ``(scores,)``.
+        auroc, auroc_low, auroc_high: areas under the ROC curve, and 95% intervals.
+        refused, refused_low, refused_high: shares of the moved rows above the threshold, and 95% intervals.
     """
-    steps = subject.columns.steps
-    familiar = panel.at(subject.test_rows[:_FAMILIAR])
-    thresholds = {name: threshold(values, 0.95) for name, values in familiar.items()}
-    table = []
-    for way in WAYS:
-        origins = subject.test_rows[rng.integers(len(subject.test_rows), size=_MOVED)]
-        directions = _drawn(way, len(steps), rng) @ steps
-        near = panel.at(np.concatenate([origins + radius * directions for radius in RADII[:-1]]))
-        ends = panel.along(origins, directions)
-        for k, radius in enumerate(RADII):
-            moved = {
-                name: ends[name].limit if np.isinf(radius) else near[name][k * _MOVED : (k + 1) * _MOVED] for name in familiar
+
+    scores: tuple[str, ...]
+    thresholds: np.ndarray
+    auroc: np.ndarray
+    auroc_low: np.ndarray
+    auroc_high: np.ndarray
+    refused: np.ndarray
+    refused_low: np.ndarray
+    refused_high: np.ndarray
+
+    @cached_property
+    def best(self) -> int:
+        """Place of the score that tells rows at infinity along one column apart the best, and of those refuses the most."""
+        return int(np.argmax(self.auroc[:, 0, -1] + 1e-6 * self.refused[:, 0, -1]))
+
+    @cached_property
+    def table(self) -> Table:
+        """A row for each way, radius and score."""
+        shape = self.auroc.shape
+
+        def column(values: np.ndarray) -> np.ndarray:
+            return np.moveaxis(np.broadcast_to(values, shape), 0, -1).ravel()
+
+        return Table(
+            {
+                "score": column(np.array(self.scores)[:, None, None]),
+                "way": column(np.array([way.value for way in Way])[:, None]),
+                "radius_sd": column(np.array(RADII)),
+                "auroc": column(self.auroc),
+                "auroc_low": column(self.auroc_low),
+                "auroc_high": column(self.auroc_high),
+                "threshold": column(self.thresholds[:, None, None]),
+                "refused": column(self.refused),
+                "refused_low": column(self.refused_low),
+                "refused_high": column(self.refused_high),
             }
-            for name, values in moved.items():
-                low, high = auroc_interval(familiar[name], values)
-                refused = int((values > thresholds[name]).sum())
-                refused_low, refused_high = share_interval(refused, len(values))
-                table.append(
-                    {
-                        "score": name,
-                        "way": way,
-                        "radius_sd": radius,
-                        "auroc": auroc(familiar[name], values),
-                        "auroc_low": low,
-                        "auroc_high": high,
-                        "threshold": thresholds[name],
-                        "refused": refused / len(values),
-                        "refused_low": float(refused_low),
-                        "refused_high": float(refused_high),
-                    }
-                )
-    return Table.of(table)
+        )
 
 
-def _drawn(way: str, features: int, rng: np.random.Generator) -> np.ndarray:
+def detection(subject: Subject, panel: Panel, rng: np.random.Generator) -> Detection:
+    """Move test rows out in each way, by each radius and to infinity, and compare their scores with those of familiar rows."""
+    steps = subject.columns.steps
+    familiar = subject.test_rows[:_FAMILIAR]
+    drawn = [
+        (subject.test_rows[rng.integers(len(subject.test_rows), size=_MOVED)], _drawn(way, len(steps), rng) @ steps)
+        for way in Way
+    ]
+    origins, directions = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    near = panel.at(np.concatenate([familiar, *(origins + radius * directions for radius in RADII[:-1])]))
+    ends = panel.along(origins, directions)
+    inside = np.stack([values[: len(familiar)] for values in near.values()])
+    moved = np.stack([np.concatenate([values[len(familiar) :], ends[name].limit]) for name, values in near.items()])
+    # From (scores, radii, ways, rows).
+    moved = moved.reshape(len(near), len(RADII), len(Way), _MOVED).swapaxes(1, 2)
+    thresholds = np.array([threshold(values, 0.95) for values in inside])
+    auroc = aurocs(inside[:, None, None], moved)
+    refused = (moved > thresholds[:, None, None, None]).sum(-1)
+    intervals = (*auroc_ends(auroc, len(familiar), _MOVED), *share_interval(refused, _MOVED))
+    auroc_low, auroc_high, refused_low, refused_high = intervals
+    return Detection(tuple(near), thresholds, auroc, auroc_low, auroc_high, refused / _MOVED, refused_low, refused_high)
+
+
+def _drawn(way: Way, features: int, rng: np.random.Generator) -> np.ndarray:
     """Directions in standard deviations, of length 1: a column and a sign, or isotropic."""
-    if way == WAYS[0]:
-        drawn = np.zeros((_MOVED, features))
-        drawn[np.arange(_MOVED), rng.integers(features, size=_MOVED)] = rng.choice([-1.0, 1.0], size=_MOVED)
-        return drawn
-    return isotropic(_MOVED, features, rng)
+    if way is Way.ANY_DIRECTION:
+        return isotropic(_MOVED, features, rng)
+    drawn = np.zeros((_MOVED, features))
+    drawn[np.arange(_MOVED), rng.integers(features, size=_MOVED)] = rng.choice([-1.0, 1.0], size=_MOVED)
+    return drawn

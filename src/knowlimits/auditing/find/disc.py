@@ -1,5 +1,6 @@
 """The plane of two columns in a disc: the confidence inside, and round the rim the exact limit in every direction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ class Disc:
     """A disc, from the median row; a point at distance r from the middle stands for `SCALE` r / (1 - r) standard deviations.
 
     Attributes:
+        axes: places of the two columns.
         confidence: ``(side, side)``, from the top left corner of the square round the disc; nan outside.
         winner: places of the likeliest class, of the same shape.
         arcs: angles from and to, counterclockwise from the first column's way up, ``(arcs, 2)``.
@@ -28,6 +30,7 @@ class Disc:
         exact: whether the arcs are exact; otherwise they are `_DIRECTIONS` directions.
     """
 
+    axes: tuple[int, int]
     confidence: np.ndarray
     winner: np.ndarray
     arcs: np.ndarray
@@ -36,9 +39,20 @@ class Disc:
     exact: bool
 
 
-def disc(subject: Subject, first: int, second: int) -> Disc:
-    """The disc of two continuous columns, by their places."""
-    plane = Plane(np.median(subject.rows, axis=0), subject.columns.steps[first], subject.columns.steps[second])
+def disc(subject: Subject, columns: Sequence[int]) -> Disc | None:
+    """The disc of the first column, by its place, and the next that spans a plane with it; None where none does."""
+    origin, steps = np.median(subject.rows, axis=0), subject.columns.steps
+    for second in columns[1:]:
+        try:
+            plane = Plane(origin, steps[columns[0]], steps[second])
+        except ValueError:
+            # Two columns may move the network's inputs alike.
+            continue
+        return _drawn(subject, plane, (columns[0], second))
+    return None
+
+
+def _drawn(subject: Subject, plane: Plane, axes: tuple[int, int]) -> Disc:
     axis = np.linspace(-1, 1, _SIDE)
     x, y = np.meshgrid(axis, -axis)
     radius = np.hypot(x, y)
@@ -50,14 +64,14 @@ def disc(subject: Subject, first: int, second: int) -> Disc:
     try:
         found = horizon(subject.model, plane)
         arcs, limits, exact = found.angles, found.probs.mean(0), True
-    except UnsupportedOperation:
-        # Smooth functions have limits, but no arcs.
+    except (UnsupportedOperation, MemoryError):
+        # Smooth functions have limits, but no arcs, and very large models too many.
         edges = np.linspace(0, 2 * np.pi, _DIRECTIONS + 1)
         arcs, exact = np.stack([edges[:-1], edges[1:]], axis=1), False
         middles = arcs.mean(1)
         directions = plane.lift(np.stack([np.cos(middles), np.sin(middles)], axis=1)) - plane.origin
         limits = far_field(subject.model, np.tile(plane.origin, (len(arcs), 1)), directions).probs.mean(0)
-    return Disc(confidence, winner, *_joined(arcs, limits.max(1), limits.argmax(1)), exact)
+    return Disc(axes, confidence, winner, *_joined(arcs, limits.max(1), limits.argmax(1)), exact)
 
 
 def _joined(arcs: np.ndarray, limits: np.ndarray, winners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.special import xlogy
 
-from knowlimits.auditing.find.detection import WAYS
+from knowlimits.auditing.find.detection import Detection
 from knowlimits.auditing.find.directions import Directions
 from knowlimits.auditing.find.features import Features
 from knowlimits.auditing.find.settling import LEVEL
@@ -14,18 +14,18 @@ from knowlimits.auditing.find.table import Table
 from knowlimits.ood.panel import AS_IT_IS, ENTROPIES, GUARDED, Panel
 
 
-def beside(subject: Subject, panel: Panel, features: Features, directions: Directions, detection: Table) -> Table:
+def beside(subject: Subject, panel: Panel, features: Features, directions: Directions, detection: Detection) -> Table:
     """A row for the model and each remedy."""
+    sure_directions = dict(zip(directions.table["model"].tolist(), directions.table["sure"], strict=True))
     table = []
     for name, probs in panel.probabilities(subject.test_rows).items():
-        far = detection.where(score=ENTROPIES[name], way=WAYS[0], radius_sd=np.inf)
         row: dict[str, Any] = {
             "model": name,
             "sure_features": features.sure[name],
-            "sure_directions": directions.table.where(model=name)["sure"][0],
-            "confidence": float(np.median(features.limits[name])),
+            "sure_directions": sure_directions[name],
+            "confidence": features.confidence[name],
             "settled_sd": _settled(subject, panel, features, name),
-            "auroc": far["auroc"][0],
+            "auroc": detection.auroc[detection.scores.index(ENTROPIES[name]), 0, -1],
         }
         table.append(row | _near_by(probs, subject.test_labels))
     return Table.of(table)

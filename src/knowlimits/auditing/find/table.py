@@ -27,7 +27,11 @@ class Table:
         kept = np.ones(len(self), dtype=bool)
         for name, value in values.items():
             kept &= self.columns[name] == value
-        return Table({name: column[kept] for name, column in self.columns.items()})
+        return self.take(kept)
+
+    def take(self, places: np.ndarray) -> "Table":
+        """Rows by their places, in that order, or by a boolean for each."""
+        return Table({name: column[places] for name, column in self.columns.items()})
 
     def distinct(self, name: str) -> list[Any]:
         """The values of a column, each once, in their order."""
@@ -53,11 +57,3 @@ class Table:
     def of(cls, rows: list[dict[str, Any]]) -> "Table":
         """From a dictionary for each row, all with the same keys."""
         return cls({name: np.array([row[name] for row in rows]) for name in rows[0]})
-
-
-def number(value: Any) -> str:
-    """A number in few digits."""
-    if np.isnan(value):
-        return "-"
-    size = abs(value)
-    return f"{value:.3g}" if size < 1000 else f"{value:,.0f}" if size < 1e6 else f"{value:.1e}"

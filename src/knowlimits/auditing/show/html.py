@@ -10,18 +10,24 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from knowlimits.auditing.find.detection import WAYS
-from knowlimits.auditing.find.disc import SCALE, Disc, disc
-from knowlimits.auditing.find.features import CURVES, PLACES, by_danger, columns_by_danger
-from knowlimits.auditing.find.table import Table, number
-from knowlimits.ood.panel import AS_IT_IS, LAPLACE
+from knowlimits.auditing.find.columns import Continuous
+from knowlimits.auditing.find.detection import RADII, Detection, Way
+from knowlimits.auditing.find.disc import SCALE, Disc
+from knowlimits.auditing.find.features import PLACES
+from knowlimits.auditing.find.findings import Findings
+from knowlimits.auditing.find.table import Table
+from knowlimits.auditing.show.labels import label, numbers
+from knowlimits.auditing.show.sentences import notes, title, verdict
+from knowlimits.ood.panel import LAPLACE
 from knowlimits.outputs import check_output, write_atomically
 
-# Ways along columns that the table lists, so that the file stays small.
-_LISTED = 600
+# Ways along columns that the table lists, so that the file stays small, and columns of the steepest direction.
+_LISTED, _STEEPEST = 600, 10
+# Columns of tables whose numbers the page writes in few digits.
+_IN_FEW_DIGITS = ("settled_sd", "settled_sd_95", "settled", "last_unit_sd", "last_unit", "accuracy", "log_loss")
 
 
-def write_report(audit: Any, path: str | os.PathLike, overwrite: bool) -> None:
+def write_report(found: Findings, path: str | os.PathLike, overwrite: bool) -> None:
     """Write the report.
 
     Raises:
@@ -32,10 +38,10 @@ def write_report(audit: Any, path: str | os.PathLike, overwrite: bool) -> None:
         check_output(path, overwrite=overwrite)
     except FileExistsError as error:
         raise FileExistsError(f"{error} Pass overwrite=True to replace it.") from None
-    write_atomically(path, render(audit).encode())
+    write_atomically(path, render(found).encode())
 
 
-def render(audit: Any) -> str:
+def render(found: Findings) -> str:
     """The report as text."""
     environment = Environment(
         loader=PackageLoader("knowlimits.auditing.show", "page"),
@@ -44,92 +50,85 @@ def render(audit: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
-    order = by_danger(audit.features)
-    rows = audit.features.rows()
-    columns = columns_by_danger(audit.features)
-    picture, axes = _picture(audit, columns)
+    environment.filters["label"] = label
+    features, directions = found.features, found.directions
     page = files("knowlimits.auditing.show") / "page"
     return environment.get_template("report.html").render(
-        title=audit._title,
-        verdict=audit.verdict,
-        rows=[rows[k] for k in order[:_LISTED]],
-        ways=len(audit.features),
-        radii=audit.detection.distinct("radius_sd"),
-        ways_moved=WAYS,
-        remedies=audit.remedies.rows(),
-        directions=audit.directions.rows(),
-        steepest=audit.steepest.rows()[:10],
-        rarest=audit._directions.rarest,
-        has_laplace=LAPLACE in audit._features.curves,
-        picture=picture,
-        left_out=audit.left_out,
-        notes=audit.notes,
+        title=title(found),
+        verdict=verdict(found),
+        rows=_rows(features.table.take(features.order[:_LISTED])),
+        ways=len(features.order),
+        radii=RADII,
+        ways_moved=Way,
+        remedies=_rows(found.remedies),
+        directions=directions.table.rows(),
+        steepest=directions.steepest.rows()[:_STEEPEST],
+        rarest=directions.rarest,
+        has_laplace=LAPLACE in features.curves.confidence,
+        disc=found.disc,
+        left_out=found.columns.left_out,
+        notes=notes(found),
         style=Markup((page / "report.css").read_text(encoding="utf-8")),
         program=Markup((page / "report.js").read_text(encoding="utf-8")),
-        data=_json(_data(audit, columns[:CURVES], picture, axes)),
+        data=_json(_data(found)),
     )
 
 
-def _picture(audit: Any, found: list[int]) -> tuple[Disc | None, tuple[int, int]]:
-    """The disc of the two columns that make the model sure of itself the most often and the soonest."""
-    if len(found) < 2:
-        return None, (0, 0)
-    # Two columns may move the network's inputs alike, and then span no plane.
-    for second in found[1:]:
-        try:
-            return disc(audit._subject, found[0], second), (found[0], second)
-        except ValueError:
-            continue
-    return None, (0, 0)
+def _rows(table: Table) -> list[dict[str, Any]]:
+    """Rows of a table, with the text of their numbers in few digits under `few`."""
+    texts = {name: numbers(column) for name, column in table.columns.items() if name in _IN_FEW_DIGITS}
+    return [row | {"few": {name: texts[name][k] for name in texts}} for k, row in enumerate(table.rows())]
 
 
-def _data(audit: Any, shown: list[int], picture: Disc | None, axes: tuple[int, int]) -> dict[str, Any]:
-    """What the program draws."""
-    columns, features = audit._subject.columns, audit._features
-    ends = {AS_IT_IS: audit.features["confidence"].reshape(-1, 2)[shown]}
-    for name in features.curves:
-        if name != AS_IT_IS:
-            ends[name] = audit.features[f"confidence, {name}"].reshape(-1, 2)[shown]
+def _data(found: Findings) -> dict[str, Any]:
+    """What the program draws; it finds remedies, scores and ways by their ids."""
+    columns, curves = found.columns, found.features.curves
     return {
-        "classes": [str(label) for label in audit._subject.classes],
-        "columns": [
-            {"name": columns.names[f], "deviation": columns.deviations[f], "median": columns.medians[f]} for f in shown
-        ],
+        "classes": [str(one) for one in found.classes],
+        "columns": [_column(columns, place) for place in curves.columns],
         "places": PLACES.round(4).tolist(),
-        "curves": {name: _packed(curve[shown]) for name, curve in features.curves.items()},
-        "ends": {name: values.round(4).tolist() for name, values in ends.items()},
-        "detection": {
-            "radii": [radius if np.isfinite(radius) else None for radius in audit.detection.distinct("radius_sd")],
-            "scores": _scores(audit.detection),
-        },
-        "disc": None
-        if picture is None
-        else {
-            "side": len(picture.confidence),
-            "scale": SCALE,
-            "confidence": _packed(np.nan_to_num(picture.confidence)),
-            "winner": _packed(picture.winner / 65535),
-            "arcs": np.c_[picture.arcs, picture.limits, picture.winners].round(5).tolist(),
-            "names": [columns.names[f] for f in axes],
-            "deviations": [columns.deviations[f] for f in axes],
-            "medians": [columns.medians[f] for f in axes],
-        },
+        "curves": [
+            {
+                "id": name,
+                "label": label(name),
+                "confidence": _packed(confidence),
+                "ends": curves.ends[name].round(4).tolist(),
+            }
+            for name, confidence in curves.confidence.items()
+        ],
+        "radii": [radius if np.isfinite(radius) else None for radius in RADII],
+        "scores": _scores(found.detection),
+        "disc": None if found.disc is None else _disc(found.disc, columns),
     }
 
 
-def _scores(detection: Table) -> list[dict[str, Any]]:
+def _column(columns: Continuous, place: int) -> dict[str, Any]:
+    return {"name": columns.names[place], "deviation": columns.deviations[place], "median": columns.medians[place]}
+
+
+def _scores(detection: Detection) -> list[dict[str, Any]]:
     """The scores, with their numbers by way of moving and radius."""
-    found = []
-    for name in detection.distinct("score"):
-        ways = {}
-        for way in WAYS:
-            own = detection.where(score=name, way=way)
-            columns = ("auroc", "auroc_low", "auroc_high", "refused")
-            ways[way] = {column: own[column].round(4).tolist() for column in columns}
-        first = detection.where(score=name)["threshold"][0]
-        found.append({"name": name.replace("_", " "), "threshold": float(first), "ways": ways})
-    return found
+    values = {name: getattr(detection, name).round(4) for name in ("auroc", "auroc_low", "auroc_high", "refused")}
+    return [
+        {
+            "id": score,
+            "label": label(score),
+            "threshold": float(detection.thresholds[k]),
+            "ways": {way: {name: value[k, w].tolist() for name, value in values.items()} for w, way in enumerate(Way)},
+        }
+        for k, score in enumerate(detection.scores)
+    ]
+
+
+def _disc(disc: Disc, columns: Continuous) -> dict[str, Any]:
+    return {
+        "side": len(disc.confidence),
+        "scale": SCALE,
+        "confidence": _packed(np.nan_to_num(disc.confidence)),
+        "winner": _packed(disc.winner / 65535),
+        "arcs": np.c_[disc.arcs, disc.limits, disc.winners].round(5).tolist(),
+        "axes": [_column(columns, place) for place in disc.axes],
+    }
 
 
 def _packed(values: np.ndarray) -> str:

@@ -3,8 +3,8 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
   const LOOKS = {
-    "as it is": { colour: "var(--model)", dash: "" },
-    "last-layer Laplace": { colour: "var(--laplace)", dash: "7 4" },
+    model: { colour: "var(--model)", dash: "" },
+    laplace: { colour: "var(--laplace)", dash: "7 4" },
     guard: { colour: "var(--guard)", dash: "2 3" },
   };
 
@@ -35,14 +35,18 @@
     return points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
   }
 
-  // Labels at one side that would overlap, pushed apart.
-  function spread(labels, gap, low, high) {
-    labels.sort((a, b) => a.y - b.y);
-    labels.forEach((label, i) => { label.y = Math.max(label.y, i ? labels[i - 1].y + gap : low); });
-    for (let i = labels.length - 1; i >= 0; i--) {
-      labels[i].y = Math.min(labels[i].y, i < labels.length - 1 ? labels[i + 1].y - gap : high);
+  // Names of series beside their ends, pushed apart where they would overlap.
+  function nameSeries(svg, series, at, digits) {
+    const [gap, low] = [18, 14];
+    const names = series.map((one) => ({ ...one, y: at.y(one.end) })).sort((a, b) => a.y - b.y);
+    names.forEach((name, i) => { name.y = Math.max(name.y, i ? names[i - 1].y + gap : low); });
+    for (let i = names.length - 1; i >= 0; i--) {
+      names[i].y = Math.min(names[i].y, i < names.length - 1 ? names[i + 1].y - gap : at.bottom);
     }
-    return labels;
+    for (const { label, colour, end, y } of names) {
+      const text = sizes(svg).narrow ? label : `${label}: ${end.toFixed(digits)}`;
+      shape(svg, "text", { x: at.right + 10, y: y + 4, style: `fill:${colour}` }, text);
+    }
   }
 
   // Widths in units of the drawing: on a small screen fewer, so that letters stay legible.
@@ -103,7 +107,7 @@
 
   // --- confidence along a column ---
 
-  const curves = Object.fromEntries(Object.entries(data.curves).map(([name, text]) => [name, unpack(text)]));
+  for (const curve of data.curves) curve.confidence = unpack(curve.confidence);
 
   function drawCurve(index) {
     const column = data.columns[index];
@@ -124,23 +128,22 @@
     shape(svg, "text", { x: middle, y: height - 8, "text-anchor": "middle", class: "soft" },
       sizes(svg).narrow ? "sd; below, the value" : "standard deviations from the row; below, the value of a row at the median");
     const P = data.places.length;
-    const value = (name, place, quantile) => curves[name][(index * P + place) * 3 + quantile];
-    const line = (name, quantile) => data.places.map((place, i) => [x(place), at.y(value(name, i, quantile))]);
-    const band = [...line("as it is", 0), ...line("as it is", 2).reverse()];
+    const value = (curve, place, quantile) => curve.confidence[(index * P + place) * 3 + quantile];
+    const line = (curve, quantile) => data.places.map((place, i) => [x(place), at.y(value(curve, i, quantile))]);
+    const model = data.curves.find((curve) => curve.id === "model");
+    const band = [...line(model, 0), ...line(model, 2).reverse()];
     shape(svg, "path", { d: `${path(band)}Z`, fill: "var(--model)", opacity: 0.15 });
-    const labels = [];
-    for (const name of Object.keys(data.curves)) {
-      const { colour, dash } = LOOKS[name];
-      shape(svg, "path", { d: path(line(name, 1)), fill: "none", stroke: colour, "stroke-width": 2.5, "stroke-dasharray": dash,
-        "data-series": name });
-      data.ends[name][index].forEach((end, way) => {
+    const series = [];
+    for (const curve of data.curves) {
+      const { colour, dash } = LOOKS[curve.id];
+      shape(svg, "path", { d: path(line(curve, 1)), fill: "none", stroke: colour, "stroke-width": 2.5, "stroke-dasharray": dash,
+        "data-series": curve.id });
+      curve.ends[index].forEach((end, way) => {
         shape(svg, "circle", { cx: way ? at.right : at.left, cy: at.y(end), r: 4, fill: colour });
       });
-      labels.push({ y: at.y(data.ends[name][index][1]), name, colour, end: data.ends[name][index][1] });
+      series.push({ label: curve.label, colour, end: curve.ends[index][1] });
     }
-    for (const label of spread(labels, 18, 14, at.bottom)) {
-      shape(svg, "text", { x: at.right + 10, y: label.y + 4, style: `fill:${label.colour}` }, sizes(svg).narrow ? label.name : `${label.name}: ${label.end.toFixed(3)}`);
-    }
+    nameSeries(svg, series, at, 3);
     shape(svg, "text", { x: at.right, y: at.bottom + 19, "text-anchor": "middle" }, "+∞");
     shape(svg, "text", { x: at.left, y: at.bottom + 19, "text-anchor": "middle" }, "−∞");
   }
@@ -162,8 +165,8 @@
 
   // --- scores by distance ---
 
-  const { radii, scores } = data.detection;
-  const picked = new Set(["entropy", "energy", "mahalanobis", "laplace entropy", "guarded entropy"]);
+  const { radii, scores } = data;
+  const picked = new Set(["entropy", "energy", "mahalanobis", "laplace_entropy", "guarded_entropy"]);
   const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#7f6fd1", "#8c564b"];
   const DASHES = ["", "7 4", "2 3", "9 3 2 3"];
 
@@ -179,21 +182,19 @@
     shape(svg, "text", { x: (at.left + at.right) / 2, y: height - 8, "text-anchor": "middle", class: "soft" },
       sizes(svg).narrow ? "standard deviations" : "standard deviations by which rows are moved");
     const line = (score) => path(score.ways[way].auroc.map((value, k) => [x(k), at.y(value)]));
-    for (const score of scores.filter((one) => !picked.has(one.name))) {
+    for (const score of scores.filter((one) => !picked.has(one.id))) {
       shape(svg, "path", { d: line(score), fill: "none", stroke: "var(--other)", "stroke-width": 1 });
     }
-    const labels = [];
-    scores.filter((one) => picked.has(one.name)).forEach((score, i) => {
+    const series = [];
+    scores.filter((one) => picked.has(one.id)).forEach((score, i) => {
       const colour = COLOURS[i % COLOURS.length];
       const { auroc, auroc_low: low, auroc_high: high } = score.ways[way];
       shape(svg, "path", { d: line(score), fill: "none", stroke: colour, "stroke-width": 2.5,
-        "stroke-dasharray": DASHES[i % DASHES.length], "data-series": score.name });
+        "stroke-dasharray": DASHES[i % DASHES.length], "data-series": score.id });
       auroc.forEach((_, k) => shape(svg, "line", { x1: x(k), x2: x(k), y1: at.y(low[k]), y2: at.y(high[k]), stroke: colour }));
-      labels.push({ y: at.y(auroc.at(-1)), name: score.name, colour, end: auroc.at(-1) });
+      series.push({ label: score.label, colour, end: auroc.at(-1) });
     });
-    for (const label of spread(labels, 18, 14, at.bottom)) {
-      shape(svg, "text", { x: at.right + 10, y: label.y + 4, style: `fill:${label.colour}` }, sizes(svg).narrow ? label.name : `${label.name}: ${label.end.toFixed(2)}`);
-    }
+    nameSeries(svg, series, at, 2);
   }
 
   function fillScores() {
@@ -204,8 +205,8 @@
       const { auroc, auroc_low: low, auroc_high: high, refused } = score.ways[way];
       const row = body.insertRow();
       row.tabIndex = 0;
-      row.dataset.score = score.name;
-      row.setAttribute("aria-selected", picked.has(score.name));
+      row.dataset.score = score.id;
+      row.setAttribute("aria-selected", picked.has(score.id));
       const cell = (value, text, tag = "td") => {
         const node = document.createElement(tag);
         node.dataset.v = value;
@@ -213,7 +214,7 @@
         if (tag === "td") node.className = "n"; else node.scope = "row";
         row.append(node);
       };
-      cell(score.name, score.name, "th");
+      cell(score.label, score.label, "th");
       auroc.forEach((value) => cell(value, value.toFixed(2)));
       cell(high.at(-1) - low.at(-1), `${low.at(-1).toFixed(2)}–${high.at(-1).toFixed(2)}`);
       cell(score.threshold, few(score.threshold));
@@ -224,9 +225,9 @@
   $("way").addEventListener("change", () => { fillScores(); drawRates(); });
   sortable($("scores"));
   chosenBy($("scores"), (row) => {
-    const name = row.dataset.score;
-    if (!picked.delete(name)) picked.add(name);
-    row.setAttribute("aria-selected", picked.has(name));
+    const id = row.dataset.score;
+    if (!picked.delete(id)) picked.add(id);
+    row.setAttribute("aria-selected", picked.has(id));
     drawRates();
   });
   fillScores();
@@ -295,7 +296,7 @@
     context.setLineDash([]);
     context.textAlign = "center";
     const outside = radius + 1.5 * ring + size / 60;
-    const [across, up] = data.disc.names.map((name) => (name.length > 34 ? `${name.slice(0, 33)}…` : name));
+    const [across, up] = data.disc.axes.map(({ name }) => (name.length > 34 ? `${name.slice(0, 33)}…` : name));
     context.fillText(`${up} ↑`, centre, centre - outside);
     context.fillText(`${across} →`, centre, centre + outside + size / 40);
 
@@ -313,8 +314,8 @@
       if (r < 0.995) {
         const stretch = scale / (1 - r);
         lines = [u, v].map((w, i) => {
-          const sd = w * stretch;
-          return `${data.disc.names[i]}: ${few(data.disc.medians[i] + sd * data.disc.deviations[i])} (${few(sd)} sd)`;
+          const [sd, { name, median, deviation }] = [w * stretch, data.disc.axes[i]];
+          return `${name}: ${few(median + sd * deviation)} (${few(sd)} sd)`;
         });
         lines.push(`confidence ${confidence[cell(u, v)].toFixed(3)}, class ${data.classes[winner[cell(u, v)]]}`);
       } else if (r < 1.2) {

@@ -1,0 +1,35 @@
+"""The rays of an audit: rows along columns, block by block, and directions that are drawn."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+# Numbers in a block of rays or of points, of which there are as many as columns squared in all.
+_NUMBERS = 2**22
+
+
+def rays(rows: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every row along every step, towards minus and plus infinity, in the order ``(rows, steps, 2)``."""
+    both = np.stack([-steps, steps], axis=1).reshape(-1, steps.shape[1])
+    return np.repeat(rows, len(both), axis=0), np.tile(both, (len(rows), 1))
+
+
+def blocks(rows: np.ndarray, steps: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The same rays, in their order, so few at a time that they take little memory."""
+    both = np.stack([-steps, steps], axis=1).reshape(-1, steps.shape[1])
+    count = len(rows) * len(both)
+    size = at_once(steps.shape[1])
+    for begin in range(0, count, size):
+        row, way = np.divmod(np.arange(begin, min(begin + size, count)), len(both))
+        yield rows[row], both[way]
+
+
+def at_once(width: int) -> int:
+    """How many points or rays of so many numbers are worked on at a time."""
+    return max(1, _NUMBERS // width)
+
+
+def isotropic(count: int, features: int, rng: np.random.Generator) -> np.ndarray:
+    """Directions of length 1, in standard deviations, ``(count, features)``."""
+    drawn = rng.standard_normal((count, features))
+    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)

@@ -1,0 +1,25 @@
+"""What people read in place of ids and numbers: the one place that has labels."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from knowlimits.ood.remedies import REMEDIES
+
+
+def label(name: str) -> str:
+    """What a remedy, a score or a way of moving is called, by its id."""
+    return REMEDIES[name].label if name in REMEDIES else name.replace("_", " ")
+
+
+def number(value: float) -> str:
+    """A number in few digits, a dash where there is none."""
+    if np.isnan(value):
+        return "-"
+    size = abs(value)
+    return f"{value:.3g}" if size < 1000 else f"{value:,.0f}" if size < 1e6 else f"{value:.1e}"
+
+
+def numbers(values: Iterable[float]) -> list[str]:
+    """All of them so."""
+    return [number(value) for value in values]

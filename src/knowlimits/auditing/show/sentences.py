@@ -1,0 +1,129 @@
+"""What the audit found, in plain sentences, each with its number."""
+
+import numpy as np
+
+from knowlimits.auditing.find.detection import Detection
+from knowlimits.auditing.find.directions import Directions
+from knowlimits.auditing.find.features import SURE
+from knowlimits.auditing.find.findings import Findings
+from knowlimits.auditing.find.table import Table
+from knowlimits.auditing.show.labels import label, number
+from knowlimits.ood.panel import AS_IT_IS, GUARDED, LAPLACE
+
+
+def title(found: Findings) -> str:
+    """What was audited, in a line."""
+    members = f"{found.members} members, " if found.members > 1 else ""
+    return f"{found.model}: {members}{len(found.classes)} classes, {len(found.columns.names)} continuous columns"
+
+
+def verdict(found: Findings) -> list[str]:
+    """The sentences, the most important first."""
+    remedies = {row["model"]: row for row in found.remedies.rows()}
+    return [
+        _overall(found, remedies[AS_IT_IS]["sure_features"]),
+        *_soonest(found),
+        _all_directions(found.directions.table),
+        _rarest(found.directions),
+        _as_detector(found.detection),
+        *_with_remedies(remedies),
+    ]
+
+
+def notes(found: Findings) -> list[str]:
+    """What was sampled, and what could not be done."""
+    columns, drawn, rows = len(found.columns.names), len(found.features.curves.columns), found.features.rows
+    test = "given" if found.held_out else "a quarter of the data, which the model may have seen"
+    sentences = [
+        f"{found.given:,} rows were given; {found.rows:,} of them stand for the data, {found.test_rows:,} test "
+        f"rows ({test}) for familiar ones.",
+        f"Limits are exact, over {rows.limits:,} rows for the model and {rows.remedies:,} for its remedies; distances to where "
+        f"the confidence settles are over {rows.distances:,} rows, found between places that are looked at, which grow by a "
+        f"constant factor; curves are over {rows.curves:,} rows"
+        + (f", for the {drawn:,} columns of {columns:,} that come first." if columns > drawn else "."),
+    ]
+    if not found.labelled:
+        sentences.append("No labels were given: the model's own predictions stand for them.")
+    if found.without_laplace:
+        sentences.append(f"No last-layer Laplace: {found.without_laplace}")
+    return sentences
+
+
+def _overall(found: Findings, share: float) -> str:
+    names, caught = found.columns.names, found.features.caught
+    if not caught:
+        where = "towards none of them on half of the rows"
+    elif len(caught) == len(names):
+        where = "towards all of them on half of the rows at least"
+    else:
+        free = [repr(name) for name in names if name not in caught]
+        where = f"towards {len(caught)} of them on half of the rows at least" + (
+            f"; not towards {', '.join(free)}" if len(free) <= 3 else ""
+        )
+    columns = f"{len(names)} continuous columns" if len(names) > 1 else "its one continuous column"
+    return (
+        f"Let one of {columns} grow without bound, up or down: the model ends sure of itself (confidence {SURE} or more) along "
+        f"{share:.1%} of the ways, {where}."
+    )
+
+
+def _soonest(found: Findings) -> list[str]:
+    if not found.features.caught:
+        return []
+    first = found.features.table.take(found.features.order[:1]).rows()[0]
+    way = "up" if first["towards"] > 0 else "down"
+    return [
+        f"Soonest along {str(first['feature'])!r}, {way}: after {first['settled_sd_95']:.3g} standard deviations "
+        f"({number(first['settled_95'])} of its own unit) 95% of the rows are within 0.01 of that limit, in class "
+        f"{first['classes']}."
+    ]
+
+
+def _all_directions(table: Table) -> str:
+    row = table.where(model=AS_IT_IS).rows()[0]
+    return (
+        f"All columns together: it ends sure of itself in {row['sure']:.1%} of all directions (95% interval "
+        f"{row['sure_low']:.1%} to {row['sure_high']:.1%})."
+    )
+
+
+def _rarest(directions: Directions) -> str:
+    parts = [
+        f"{'more' if change > 0 else 'less'} {str(name)!r}"
+        for name, change in zip(directions.steepest["feature"][:3], directions.steepest["change"][:3], strict=True)
+        if change != 0
+    ]
+    reach = "" if np.isnan(directions.reach) else f", and is {SURE:.0%} after {directions.reach:.2g} standard deviations"
+    return (
+        f"Of its rarest class, {directions.rarest!s} ({directions.share:.1%} of the rows), it is surest towards "
+        f"{', '.join(parts)}: there the probability tends to {directions.confidence:.2f}{reach}."
+    )
+
+
+def _as_detector(found: Detection) -> str:
+    # Rows of which one column went to infinity.
+    auroc, low, high, refused = (values[:, 0, -1] for values in (found.auroc, found.auroc_low, found.auroc_high, found.refused))
+    own, best = found.scores.index("entropy"), found.best
+    judged = "calls such rows more familiar" if auroc[own] < 0.5 else "finds such rows less familiar"
+    return (
+        f"At infinity its entropy {judged} than the data: area under the ROC curve {auroc[own]:.2f} ({low[own]:.2f} to "
+        f"{high[own]:.2f}), where 0.5 is a coin; a threshold that accepts 95% of the data refuses {refused[own]:.0%}. The best "
+        f"of the scores there is {label(found.scores[best])}: {auroc[best]:.2f}, refusing {refused[best]:.0%}."
+    )
+
+
+def _with_remedies(remedies: dict[str, dict[str, float]]) -> list[str]:
+    plain, guard = remedies[AS_IT_IS], remedies[GUARDED]
+    sentences = []
+    if laplace := remedies.get(LAPLACE):
+        sentences.append(
+            f"With last-layer Laplace it ends sure of itself along {laplace['sure_features']:.1%} of the ways, at a median "
+            f"confidence of {laplace['confidence']:.2f}."
+        )
+    cost = guard["log_loss"] - plain["log_loss"]
+    price = "" if np.isnan(cost) else f" The log loss on test rows changes by {cost:+.1g}."
+    sentences.append(
+        f"With the guard it ends at {guard['confidence']:.2f} along every way, within 0.01 of it after "
+        f"{guard['settled_sd']:.3g} standard deviations, by proof, and keeps its predictions.{price}"
+    )
+    return sentences
