@@ -35,7 +35,6 @@ LAYERS = (
     "files",
     "auditing",
     "testing",
-    "testing_model",
     "plots",
     "studies",
     "cli",

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 import knowlimits as kl
 from knowlimits.studies.half_moons import settings
-from knowlimits.testing_model import check_model
+from knowlimits.testing import check_model
 from knowlimits.train import classifiers
 from knowlimits.train.classifiers import CLASSIFIERS, StackClassifier
 from knowlimits.train.classifiers.docstrings import inherit_args

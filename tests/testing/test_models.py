@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import knowlimits as kl
-from knowlimits.testing_model import check_model
+from knowlimits.testing import check_model
 from knowlimits.train.classifiers import CLASSIFIERS, StackClassifier, stack
 
 QUICK = {"epochs": 30, "learning_rate": 0.01}
