@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, get_args
 from cyclopts import Parameter, Token
 
 from knowlimits.cli.mistakes import UsageError, option
-from knowlimits.outputs import FIGURES, check_folder, check_output
 
 
 def _one(kind: Any, tokens: Sequence[Token]) -> Any:
@@ -78,6 +77,8 @@ def check_together(options: dict[str, Any]) -> None:
 
 def check_results(folder: Path, *files: str) -> None:
     """Make a folder of results, figures among them, and raise where what belongs into it could not be written."""
+    from knowlimits.outputs import check_folder
+
     with option("--out"):
         check_folder(folder, ("figures", "tables"), (*files, "summary.md"))
     no_screen()
@@ -91,6 +92,8 @@ def check_outputs(outputs: dict[str, Path | None], *inputs: Path | None, overwri
         inputs: files that are read.
         overwrite: whether files that are there may be replaced.
     """
+    from knowlimits.outputs import FIGURES, check_folder, check_output
+
     taken = {os.path.realpath(path): str(path) for path in inputs if path is not None}
     for name, path in outputs.items():
         if path is None:

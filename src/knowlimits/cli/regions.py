@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from knowlimits.cli.preamble import check_outputs, load_model, no_screen
-from knowlimits.outputs import write_csv
 
 if TYPE_CHECKING:
     from knowlimits.plane import Partition
@@ -58,6 +57,8 @@ def regions(
 
 def _write_table(path: Path, cells: "Partition") -> None:
     """Write a row for every cell: whether it is bounded, its area, and its vertices as ``x y w`` separated by semicolons."""
+    from knowlimits.outputs import write_csv
+
     rows = []
     for i in range(len(cells)):
         corners = "; ".join(f"{x:.17g} {y:.17g} {w:.0f}" for x, y, w in cells.vertices[cells.polygon(i)])
