@@ -82,7 +82,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'knowlimits' has no attribute {name!r}")
     home = _HOMES[name]
     module = importlib.import_module(home)
-    return module if home == f"knowlimits.{name}" else getattr(module, name)
+    globals()[name] = value = module if home == f"knowlimits.{name}" else getattr(module, name)
+    return value
 
 
 def __dir__() -> list[str]:

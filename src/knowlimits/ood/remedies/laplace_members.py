@@ -22,25 +22,25 @@ class LaplaceMembers(Applied):
     looks_at_features = True
 
     def __init__(self, model: Any, X: Any, y: Any):
-        classes = getattr(model, "classes_", None)
-        labels = np.asarray(y) if classes is None else np.searchsorted(classes, y)
         self._members = []
         # One logit stays one: a Gaussian over the weights of (0, f) would be another.
         for member in read_logits(model).one_by_one(pad=False):
             laplace = LastLayerLaplace(member)
             if (count := laplace.n_weights()) > _MOST_WEIGHTS:
                 raise ValueError(f"the last layer has {count:,} weights, and {_MOST_WEIGHTS:,} are the most.")
-            self._members.append(laplace.fit(X, labels))
+            self._members.append(laplace.fit(X, y))
         self._ends = np.cumsum([member.weights_.shape[1] - 1 for member in self._members])[:-1]
 
     def at(self, X: np.ndarray, probs: np.ndarray, features: np.ndarray | None) -> np.ndarray:
         """The mean over members."""
-        return np.mean([member.of(part) for member, part in zip(self._members, self._split(features), strict=True)], axis=0)
+        return np.mean(
+            [member.probabilities(part) for member, part in zip(self._members, self._split(features), strict=True)], axis=0
+        )
 
     def along(self, probs: np.ndarray, rate: np.ndarray | None, offset: np.ndarray | None) -> np.ndarray:
         """The mean over members of their limits."""
         parts = zip(self._members, self._split(rate), self._split(offset), strict=True)
-        return np.mean([member.along(r, o) for member, r, o in parts], axis=0)
+        return np.mean([member.limiting_probabilities(r, o) for member, r, o in parts], axis=0)
 
     def _split(self, features: np.ndarray | None) -> list[np.ndarray]:
         if features is None:
