@@ -1,20 +1,28 @@
-"""Writes docs/supported.md: what models may do inside, from the tables that decide it and by trying each layer of torch.
+"""Writes docs/supported.md: what there is of each kind, from the registries that decide it and by trying each layer of torch.
 
 python docs/supported.py
 """
 
+import inspect
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 import knowlimits as kl
+from knowlimits.files.onnx.graph import ML
+from knowlimits.files.onnx.table import TABLE as ONNX
 from knowlimits.follow import operations
+from knowlimits.ood.remedies import REMEDIES
+from knowlimits.train.classifiers import CLASSIFIERS
 
-HEAD = """# Supported operations, layers and ONNX operators
+HEAD = """# What there is
 
-This page is made by `python docs/supported.py` from the tables that the library goes by, and by trying each layer; a test holds
-it to them.
+Operations, layers and ONNX operators; scores, detectors, remedies and classifiers.
+
+This page is made by `python docs/supported.py` from the registries that the library goes by, and by trying each layer; a test
+holds it to them.
 
 A model is seen as its operations, whatever its modules are called. *Limits* are those of `kl.far_field`; *polytopes*, those of
 `kl.partition`, `kl.breakpoints` and `kl.horizon`, need operations that are piecewise linear. What is not here is refused by
@@ -122,7 +130,30 @@ def page() -> str:
         for layer in layers:
             limits, cells, why = tried(layer, shape)
             lines.append(f"| `{type(layer).__name__}` | {limits} | {cells} | {why} |")
+    lines += [
+        "",
+        "## ONNX operators\n",
+        "Of the default domain:",
+        ", ".join(f"`{name}`" for domain, name in sorted(ONNX) if not domain),
+    ]
+    lines += ["", f"Of `{ML}`:", ", ".join(f"`{name}`" for domain, name in sorted(ONNX) if domain)]
+    lines += ["", "## Scores\n", "| name | also | what it is |", "|---|---|---|"]
+    for name, score in kl.scores.SCORES.items():
+        also = ", ".join(f"`{other}`" for other in score.also)
+        lines.append(f"| `{name}` | {also} | {_first(getattr(kl.scores, name))} |")
+    lines += ["", "## Detectors\n", "| name | looks at | what it is |", "|---|---|---|"]
+    for name, entry in kl.detectors.DETECTORS.items():
+        lines.append(f"| `{name}` | {'inputs' if entry.on_inputs else 'the model'} | {_first(type(entry.build()))} |")
+    lines += ["", "## Remedies\n", "| id | called | its score |", "|---|---|---|"]
+    lines += [f"| `{name}` | {remedy.label} | `{remedy.score}` |" for name, remedy in REMEDIES.items()]
+    lines += ["", "## Classifiers\n", "| name | what it is |", "|---|---|"]
+    lines += [f"| `{name}` | {_first(kind)} |" for name, kind in CLASSIFIERS.items()]
     return "\n".join(lines) + "\n"
+
+
+def _first(described: Any) -> str:
+    """The first paragraph of a docstring."""
+    return " ".join((inspect.getdoc(described) or "").partition("\n\n")[0].split()).replace("|", r"\|")
 
 
 if __name__ == "__main__":
