@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from knowlimits import scores
 from knowlimits._machine import are_small, one_thread, rows_at_a_time
 from knowlimits.follow import Rays, blocks, follow
-from knowlimits.follow.operations import softmax
+from knowlimits.follow.joints import softmax
 from knowlimits.model.members import as_modules, device_of, each_member, logits_of, wrong_shape
 from knowlimits.model.stack import Stack
 from knowlimits.plane import Plane
