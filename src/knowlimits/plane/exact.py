@@ -33,7 +33,7 @@ class Exact:
         self._units: dict[int, list[np.ndarray]] = {}
         self._forms: list[Form] = []
 
-    def __call__(self, vertex: int, lineage: Lineage) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, vertex: int, lineage: Lineage) -> tuple[list[int], np.ndarray]:
         """Signs of the units of the refinement under way, and their values in the scale of the mesh's own coordinates."""
         step = lineage.step
         while step >= len(self._units.get(vertex, ())):
@@ -48,7 +48,7 @@ class Exact:
         share, of = float(lineage.point(vertex)[axis]).as_integer_ratio()
         of *= coordinates[axis] << self._power
         # Python rounds the quotient of two integers once.
-        return np.sign(units).astype(int), np.array([n * share / of for n in units])
+        return [(n > 0) - (n < 0) for n in units], np.array([n * share / of for n in units])
 
     def _evaluate(self, vertices: Iterable[int], step: int, lineage: Lineage) -> None:
         """Find the units of all refinements up to one, times ``2**power``."""

@@ -134,7 +134,7 @@ class Mesh:
         self,
         values: np.ndarray,
         bounds: np.ndarray,
-        exact: "Callable[[int, Lineage], tuple[np.ndarray, np.ndarray]]",
+        exact: "Callable[[int, Lineage], tuple[list[int], np.ndarray]]",
         limit: int | None,
         zeros: Callable[[], np.ndarray] | None = None,
     ) -> "tuple[Mesh, np.ndarray, np.ndarray, np.ndarray]":
@@ -330,7 +330,7 @@ class _Refinement:
             starts, corners, origins, bits = self.parts
             self.parts = cut.Parts(starts, _doubled(corners), origins, bits)
 
-    def resolve(self, exact: Callable[[int, Lineage], tuple[np.ndarray, np.ndarray]], together: bool) -> None:
+    def resolve(self, exact: Callable[[int, Lineage], tuple[list[int], np.ndarray]], together: bool) -> None:
         """Put true signs and values at the vertex that is in doubt; others are told of if they may be found out together."""
         vertex, (values, bounds, pos, neg, und, parents, shares) = self.at.doubtful, self.vertices
         true, numbers = exact(vertex, Lineage(self.mesh, parents, shares, und[: self.at.vertices if together else 0]))
@@ -340,7 +340,7 @@ class _Refinement:
                 "model must do the same operations in the same order whenever it is called. "
                 f"Got one whose units are up to {apart:.3g} apart between two calls."
             )
-        signs = true[None]
+        signs = np.array(true)[None]
         pos[vertex], neg[vertex], und[vertex] = pack(signs > 0)[0], pack(signs < 0)[0], 0
         values[vertex] = numbers
         bounds[vertex] = 4 * EPS * np.abs(numbers).max(), 0
