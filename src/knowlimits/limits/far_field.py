@@ -24,7 +24,7 @@ from knowlimits.model.members import as_modules, device_of, each_member, logits_
 from knowlimits.model.stack import Stack
 from knowlimits.plane import Plane
 from knowlimits.plane.mesh import Mesh
-from knowlimits.plane.runner import PlaneModel
+from knowlimits.plane.restriction import PlaneModel
 from knowlimits.plane.tournaments import patterns
 from knowlimits.progress import progress_bar
 

@@ -46,8 +46,10 @@ class Floats(Domain):
     def current(self, x: Points) -> Points:
         """A tensor brought up to date: with values at all points, and with what was written through other views of it."""
         refresh(x, self.current)
-        if len(x.numbers) < len(self.units.weights):
-            x.numbers, x.beside = self.units.extended(x.numbers, x.beside)
+        mesh = self.units.mesh
+        if mesh is not None and len(x.numbers) < mesh.vertices:
+            values, bounds = mesh.extend(x.numbers.flatten(1).contiguous().numpy(), x.beside.numpy())
+            x.numbers, x.beside = torch.from_numpy(values).unflatten(1, x.shape), torch.from_numpy(bounds)
         return x
 
     def copy(self, x: Points, memory_format: torch.memory_format = torch.preserve_format) -> Points:
@@ -89,8 +91,10 @@ class Floats(Domain):
 
     def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Points]) -> Points:
         """Do the linear part on values, and the constant part times w."""
-        one = first(func(*_each(args, lambda x: torch.empty(x.shape, dtype=x.dtype)), **kwargs))
-        self.units.check_room(one.numel())
+        if (mesh := self.units.mesh) is not None:
+            one = first(func(*_each(args, lambda x: torch.empty(x.shape, dtype=x.dtype)), **kwargs))
+            # Refused before there is a layer at all vertices, not after.
+            mesh.room(one.numel(), 0, mesh.vertices, mesh.vertices)
         traced = [self.current(x) for x in traced]
         parts = Parts(entry, func, args, kwargs)
         linear = parts.without_constants(lambda x: x)

@@ -18,9 +18,11 @@ class Units(ABC):
 
     Attributes:
         weights: the last coordinate w of every point, ``(points,)``.
+        mesh: whose vertices the points are, which may become more; None where they are just points.
     """
 
     weights: Tensor
+    mesh: Any
 
     @abstractmethod
     def relu(self, values: Tensor, bounds: Tensor, zeros: Callable[[], np.ndarray] | None) -> tuple[Tensor, Tensor]:
@@ -31,14 +33,6 @@ class Units(ABC):
             bounds: on their errors, ``(points, 2)``.
             zeros: computes where values are exactly zero, or None where that is not known.
         """
-
-    @abstractmethod
-    def extended(self, values: Tensor, bounds: Tensor) -> tuple[Tensor, Tensor]:
-        """Values at the points that there once were as values at all of them, and bounds."""
-
-    @abstractmethod
-    def check_room(self, numbers: int) -> None:
-        """Raise unless a layer of so many numbers may be had at all points."""
 
 
 class Refining(Units):
@@ -67,15 +61,6 @@ class Refining(Units):
             self.report(self.mesh.cells)
         return torch.from_numpy(new), torch.from_numpy(wider.copy())
 
-    def extended(self, values: Tensor, bounds: Tensor) -> tuple[Tensor, Tensor]:
-        """By the edges that the new vertices divide, on which the values are affine."""
-        longer, wider = self.mesh.extend(values.flatten(1).contiguous().numpy(), bounds.numpy())
-        return torch.from_numpy(longer).unflatten(1, values.shape[1:]), torch.from_numpy(wider)
-
-    def check_room(self, numbers: int) -> None:
-        """By what the mesh allows."""
-        self.mesh.room(numbers, 0, self.mesh.vertices, self.mesh.vertices)
-
 
 class Given(Units):
     """Follows patterns.
@@ -86,20 +71,13 @@ class Given(Units):
     """
 
     def __init__(self, weights: Tensor, patterns: list[np.ndarray]):
-        self.weights = weights
+        self.weights, self.mesh = weights, None
         self._left = iter(patterns)
 
     def relu(self, values: Tensor, bounds: Tensor, zeros: Callable[[], np.ndarray] | None) -> tuple[Tensor, Tensor]:
         """Keep the units that the next pattern has as positive."""
         check_finite("a ReLU", values)
         return values * torch.from_numpy(unpack(next(self._left), values.shape[1])), bounds
-
-    def extended(self, values: Tensor, bounds: Tensor) -> tuple[Tensor, Tensor]:
-        """As they are."""
-        return values, bounds
-
-    def check_room(self, numbers: int) -> None:
-        """There is."""
 
 
 class Noted(Units):
@@ -114,7 +92,7 @@ class Noted(Units):
     """
 
     def __init__(self, weights: Tensor):
-        self.weights = weights
+        self.weights, self.mesh = weights, None
         self.patterns: list[np.ndarray] = []
         self.counts: list[int] = []
 
@@ -124,10 +102,3 @@ class Noted(Units):
         self.patterns.append(pack(positive.numpy()))
         self.counts.append(values.shape[1])
         return values * positive, bounds
-
-    def extended(self, values: Tensor, bounds: Tensor) -> tuple[Tensor, Tensor]:
-        """As they are."""
-        return values, bounds
-
-    def check_room(self, numbers: int) -> None:
-        """There is."""
