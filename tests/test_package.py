@@ -141,7 +141,7 @@ def test_constants_in_the_docs_are_those_of_the_code(module, name, value, kind):
 def test_constants_of_bounds_are_in_the_docs():
     listed = {(module, name) for module, name, *_ in constants()}
     assert len(listed) > 30
-    for module in ("follow.bounds", "auditing.find.settling", "plane.residues"):
+    for module in ("follow.bounds", "auditing.find.settling", "plane.residues", "plane.dyadic"):
         named = vars(importlib.import_module(f"knowlimits.{module}"))
         numbers = {name for name, value in named.items() if isinstance(value, int | float) and name.isupper()}
         # What only divides work into blocks decides no result, and the distance from 1 to the next float is no choice.

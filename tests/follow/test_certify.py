@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import knowlimits as kl
-from knowlimits.follow import Smooth, bounds, follow, operations, ray, register
+from knowlimits.follow import Smooth, asymptotes, bounds, follow, operations, register
 from knowlimits.testing import check_ray
 from tests.oracles import smooth_mp
 
@@ -82,7 +82,7 @@ def test_certified_decisions_behind_smooth_functions_are_right(name):
 def test_negative_control_of_decisions(monkeypatch):
     entry = operations.TABLE["elu"]
     monkeypatch.setitem(operations.TABLE, "elu", Smooth(entry.asymptotes, lambda *_: 0.01))
-    monkeypatch.setattr(ray, "SMOOTH", 0.0)
+    monkeypatch.setattr(asymptotes, "SMOOTH", 0.0)
     assert decisions("elu", 150)[1] > 0
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import knowlimits as kl
-from knowlimits.plane import Status, rows
+from knowlimits.plane import Status, zeros
 from tests.architectures import SkipMLP, randomized
 from tests.oracles.cells import affine_map, cells
 
@@ -534,7 +534,7 @@ def test_telling_zeros_takes_work_by_the_number_of_operations(monkeypatch):
     counts = {}
     for steps in (5, 10, 20, 400):
         calls = []
-        init = rows._Origin.__init__
+        init = zeros.Origin.__init__
 
         def counting(self, given, versions, compute, init=init, calls=calls):
             def counted(taint):
@@ -544,7 +544,7 @@ def test_telling_zeros_takes_work_by_the_number_of_operations(monkeypatch):
             init(self, given, versions, counted)
 
         with monkeypatch.context() as patch:
-            patch.setattr(rows._Origin, "__init__", counting)
+            patch.setattr(zeros.Origin, "__init__", counting)
             kl.partition(Recurrent(steps))
         counts[steps] = len(calls)
     assert counts[5] > 0

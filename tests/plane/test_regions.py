@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import knowlimits as kl
-from knowlimits.plane import residues
+from knowlimits.plane import dyadic, residues
 from tests.architectures import randomized
 from tests.oracles.maps import ExactMaps
 
@@ -151,7 +151,7 @@ def test_maps_of_units_that_cancel_are_the_same():
 
 def test_one_prime_would_not_do():
     """Maps that differ by a multiple of the first primes."""
-    first, second = residues._primes()[:2]
+    first, second = dyadic.primes()[:2]
     p = kl.partition(sequence(([[1.0, 0.0]], [0.0]), ([[float(first * second)]], [0.0])))
     found, _ = residues._maps(p._model.run, p._steps, 2, first, [])
     assert (found[0] == found[1]).all()
@@ -164,18 +164,18 @@ def test_residues_of_floats():
     values = np.concatenate(
         [rng.normal(size=50) * 2.0 ** rng.integers(-1000, 1000, 50), [0.0, -0.0, 5e-324, -1.7e308, 0.1, -3.0]]
     )
-    dyadic = residues._Dyadic(values)
+    found = dyadic.Dyadic(values)
     ratios = [float(v).as_integer_ratio() for v in values]
-    assert dyadic.bits == max(d.bit_length() - 1 for _, d in ratios)
-    assert dyadic.size >= math.log2(1.7e308)
-    for prime in residues._primes()[:3]:
+    assert found.bits == max(d.bit_length() - 1 for _, d in ratios)
+    assert found.size >= math.log2(1.7e308)
+    for prime in dyadic.primes()[:3]:
         expected = [n * pow(d, -1, prime) % prime for n, d in ratios]
-        assert (dyadic.modulo(prime) % prime).astype(int).tolist() == expected
-        assert np.abs(dyadic.modulo(prime)).max() <= prime / 2
+        assert (found.modulo(prime) % prime).astype(int).tolist() == expected
+        assert np.abs(found.modulo(prime)).max() <= prime / 2
 
 
 def test_primes():
-    primes = residues._primes()
+    primes = dyadic.primes()
     assert primes[:3] == [2097143, 2097133, 2097131]
     assert primes[-3:] == [7, 5, 3]
 

@@ -1,8 +1,8 @@
-"""What all evaluators share: seeing each ATen operation of a model, and finding its entry in the table.
+"""Seeing each ATen operation of a model, and finding its entry in the table.
 
-An evaluator pushes a `Traced` tensor, which knows more than numbers, through a model as it is. It sees the model's operations,
+The evaluator pushes a `Traced` tensor, which knows more than numbers, through a model as it is. It sees the model's operations,
 not its classes, so that residual connections and user-written modules need no special case. What an operation of each kind
-does to a traced tensor is the subclass's business.
+does to a traced tensor is the domain's business.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,14 +15,15 @@ from torch.overrides import TorchFunctionMode
 
 from knowlimits._torch import (
     OperationMode,
-    Wrapper,
     above_dispatch,
     can_be_decomposed,
     decomposed,
     draws,
     name_of,
     parameters,
+    results,
 )
+from knowlimits.follow.domain import Domain, Traced
 from knowlimits.follow.operations import (
     TABLE,
     Affine,
@@ -33,93 +34,15 @@ from knowlimits.follow.operations import (
     Smooth,
     UnsupportedOperation,
 )
-from knowlimits.follow.owners import MixedRays
-from knowlimits.model.modes import uses_own_statistics
+from knowlimits.follow.refusals import Refused, TooLarge, hint, kind_of
 
 # Results that only have the shape of their argument: constants, whatever the argument is.
 _SHAPED = {"zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full"}
-# Moves of type or device, which are not followed: evaluators stay in float64 where they are.
+# Moves of type or device, which are not followed: values stay in float64 where they are.
 _CASTS = {"_to_copy", "to", "contiguous"}
 # In-place operations whose result is their second argument, or zero.
 _WRITES = {"copy", "fill", "zero"}
 _INDEXED = {"index", "index_select", "gather"}
-_CONTROL = {"_local_scalar_dense", "is_nonzero", "item", "nonzero"}
-_COMPARISONS = {
-    "gt",
-    "ge",
-    "lt",
-    "le",
-    "eq",
-    "ne",
-    "argmax",
-    "argmin",
-    "sign",
-    "sgn",
-    "signbit",
-    "floor",
-    "round",
-    "ceil",
-    "trunc",
-}
-_COMPARISONS |= {"frac", "fmod", "remainder", "heaviside", "hardshrink"}
-_ORDERS = {"sort", "topk", "median", "nanmedian", "kthvalue", "cummax", "cummin", "_cummax_helper", "_cummin_helper"}
-_PRODUCTS = {
-    "mul",
-    "mm",
-    "bmm",
-    "addmm",
-    "baddbmm",
-    "mv",
-    "dot",
-    "pow",
-    "square",
-    "div",
-    "reciprocal",
-    "glu",
-    "prod",
-    "_trilinear",
-}
-_BENDING = {"exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "sin", "cos", "tan", "sinh", "cosh"}
-_HINTS = {
-    "control": "Python cannot read it or branch on it, as a ray has no one value: use relu, clamp, maximum or minimum instead.",
-    "comparison": "it jumps where its argument crosses a threshold: use relu, clamp, maximum or minimum instead.",
-    "codes": "whole numbers (codes for an embedding, say) jump along a ray: hold their columns fixed, in a module that takes "
-    "the others.",
-    "order": "it puts values in order, which is not followed: amax, amin, maximum, minimum and max pooling are.",
-    "product": "a product, quotient or power of values that all hang on the input is not piecewise linear (attention, gating).",
-    "bending": "far out it tends to no straight line, so that there is no limit to be computed from it.",
-    "random": "it draws random numbers: in eval mode, model.eval(), dropout is off; knowlimits.dropout_members fixes masks.",
-    "always random": "it draws random numbers in eval mode too: leave them out; torch.nn.functional.dropout needs "
-    "training=self.training, and a program must be exported in eval mode.",
-    "training": "statistics of a batch tie its rows together: put the model into eval mode, model.eval(), or give its norm "
-    "running statistics.",
-    "always training": "it norms by what it is given in eval mode too: a batch norm needs running statistics, and in place of "
-    "an instance norm a torch.nn.GroupNorm with a group for each channel can be followed.",
-    "mixed": "it combines different rows of the batch, so a row has no ray of its own.",
-    "constant": "a constant tensor is written over with values that hang on the input: make a new one, by an operation that is "
-    "not in place, or by torch.cat or torch.stack.",
-    "recurrent": "recurrent layers of torch are not followed: gates multiply values that all hang on the input (LSTM, GRU); "
-    "without gates, write the recurrence with torch.nn.Linear.",
-    "curved": "it is not piecewise linear, so it has no polytopes; knowlimits.far_field knows its limits.",
-    "unknown": "the table of operations has no entry for it: see knowlimits.follow.register.",
-}
-
-
-class Traced(Wrapper):
-    """A tensor that an evaluator pushes through a model, in place of the numbers of one input; exists inside it only.
-
-    Attributes:
-        like: a plain tensor of the same shape.
-    """
-
-    like: Tensor
-
-    @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Refuse: outside an evaluator nothing knows what to do."""
-        raise RuntimeError(
-            f"{func} met a tensor of knowlimits after its evaluation had ended: the model keeps one between calls."
-        )
 
 
 class _CircularPadding(TorchFunctionMode):
@@ -138,16 +61,17 @@ class _CircularPadding(TorchFunctionMode):
 
 
 class Evaluator(OperationMode):
-    """Sees every operation under it, and does those that meet a traced tensor by the table.
+    """Sees every operation under it, and has those that meet a traced tensor done by the table in a domain.
 
-    Subclasses say what an operation of each kind does: `move`, `affine`, `maximum`, `smooth`, `joint`, `copy` and `write`.
+    Attributes:
+        largest: numbers in the largest tensor that was met.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, domain: Domain):
         super().__init__()
-        self._where: list[tuple[str, nn.Module]] = []
-        # Numbers in the largest tensor that was met.
+        self.domain = domain
         self.largest = 0
+        self._where: list[tuple[str, nn.Module]] = []
 
     def run(self, model: Callable[[Tensor], Any], x: Traced, module: nn.Module | None = None) -> Tensor:
         """The model's output for a traced input; `module` is that whose names messages use, if not the model itself."""
@@ -161,41 +85,6 @@ class Evaluator(OperationMode):
         module = model if module is None and isinstance(model, nn.Module) else module
         with self._named(module or nn.Module()), _CircularPadding(), self:
             return model(x)
-
-    def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
-        """Do an operation that moves numbers."""
-        raise NotImplementedError
-
-    def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
-        """Do an operation that is linear in those of its arguments that are traced, together with some constants."""
-        raise NotImplementedError
-
-    def maximum(self, entry: Maximum, args: list[Any]) -> Any:
-        """Do a maximum."""
-        raise NotImplementedError
-
-    def smooth(self, entry: Smooth, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Do a function of one number with asymptotes."""
-        raise NotImplementedError
-
-    def joint(self, entry: Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Do a function of several numbers with a limit."""
-        raise NotImplementedError
-
-    def copy(self, x: Any, memory_format: torch.memory_format = torch.preserve_format) -> Any:
-        """A copy with memory of its own, in which numbers lie as is said."""
-        raise NotImplementedError
-
-    def write(self, target: Any, result: Any) -> Any:
-        """Write a result, traced or constant, into the memory of a traced tensor, so that views of it change too."""
-        raise NotImplementedError
-
-    def laid_out(self, func: Any, args: list[Any], kwargs: dict[str, Any], result: Any) -> Any:
-        """A result that was not computed by the operation itself, in memory as that would have it.
-
-        It decides whether a reshape of the result is a view or a copy.
-        """
-        return result
 
     @contextmanager
     def _named(self, module: nn.Module) -> Any:
@@ -224,29 +113,39 @@ class Evaluator(OperationMode):
             return func(*args, **kwargs)
         args = self._positional(func, args, kwargs)
         entry = TABLE.get(name)
-        result = None
-        if isinstance(entry, Rewrite):
+        words = self._in_words(entry)
+        if words is not None:
             with self:
-                result = entry.function(*_given(func, args), **kwargs)
-            return self.laid_out(func, args, kwargs, result)
+                result = words(*_given(func, args), **kwargs)
+            return self.domain.laid_out(func, args, kwargs, result)
         if entry is None and can_be_decomposed(func) and not _is_in_place(name):
             with self:
                 return decomposed(func, args, kwargs)
+        result = None
         if _is_in_place(name):
             if not isinstance(args[0], Traced):
                 raise self.refuse(name, "constant")
             if name[:-1] not in _WRITES:
                 with self:
                     result = getattr(torch.ops.aten, name[:-1])(*args, **kwargs)
-        # Autograd too sees what is done to rates and offsets, which gives the gradient of a limit.
-        with above_dispatch():
-            if _is_in_place(name):
-                return self.write(args[0], result if result is not None else args[1] if len(args) > 1 else 0.0)
-            result = self._do(entry, func, name, args, kwargs, traced)
-            if isinstance(entry, Maximum | Smooth | Joint):
-                result = self.laid_out(func, args, kwargs, result)
+        try:
+            # Autograd too sees what is done to rates and offsets, which gives the gradient of a limit.
+            with above_dispatch():
+                if _is_in_place(name):
+                    return self.domain.write(args[0], result if result is not None else args[1] if len(args) > 1 else 0.0)
+                result = self._do(entry, func, name, args, kwargs, traced)
+        except Refused as error:
+            raise self.refuse(name, error.kind) from None
+        except TooLarge as error:
+            raise self.overflow(error.what) from None
         self.largest = max(self.largest, *(r.numel() for r in _traced_among([result])), 0)
         return result
+
+    def _in_words(self, entry: Any) -> Callable[..., Any] | None:
+        """What does an operation by others of the table."""
+        if isinstance(entry, Maximum):
+            return self.domain.in_words(entry)
+        return entry.function if isinstance(entry, Rewrite) else None
 
     def _positional(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """Arguments given by name moved to their positions."""
@@ -262,43 +161,24 @@ class Evaluator(OperationMode):
             return func(traced[0].like, *args[1:], **kwargs)
         if name in _CASTS:
             if not kwargs.get("dtype", torch.float64).is_floating_point:
-                raise self.refuse(name, "comparison" if kwargs["dtype"] == torch.bool else "codes")
-            return self.copy(traced[0], kwargs.get("memory_format") or torch.preserve_format)
-        try:
-            if isinstance(entry, Move):
-                if name in _INDEXED and _traced_among(args[1:]):
-                    raise self.refuse(name, "codes")
-                return self.move(func, args, kwargs, traced)
-            if isinstance(entry, Affine):
-                self._check_affine(entry, name, args, kwargs)
-                return self.affine(entry, func, args, kwargs, traced)
-            if isinstance(entry, Maximum):
-                return self.maximum(entry, args)
-            if isinstance(entry, Smooth):
-                return self.smooth(entry, func, args, kwargs)
-            if isinstance(entry, Joint):
-                return self.joint(entry, func, args, kwargs)
-        except MixedRays:
-            raise self.refuse(name, "mixed") from None
-        kinds = {"control": _CONTROL, "comparison": _COMPARISONS, "order": _ORDERS, "product": _PRODUCTS, "bending": _BENDING}
-        raise self.refuse(name, next((kind for kind, names in kinds.items() if name in names), "unknown"))
-
-    def _check_affine(self, entry: Affine, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-        """Refuse arguments that make an operation other than affine."""
-        allowed = set(entry.values) | set(entry.factors or ())
-        if any(isinstance(a, Traced) and position not in allowed for position, a in enumerate(args)):
-            raise self.refuse(name, "comparison" if name == "where" else "product")
-        if sum(isinstance(args[position], Traced) for position in entry.factors or ()) > 1:
-            raise self.refuse(name, "product")
-        if kwargs.get("rounding_mode") is not None:
-            raise self.refuse(name, "comparison")
-        if name == "native_batch_norm" and args[5]:
-            raise self.refuse(name, "training")
-
-    def check_finite(self, what: str, *values: Tensor) -> None:
-        """Raise where numbers that enter an operation, or leave the model, have passed the largest float."""
-        if not all(bool(v.isfinite().all()) for v in values):
-            raise self.overflow(what)
+                raise Refused("comparison" if kwargs["dtype"] == torch.bool else "codes")
+            return self.domain.copy(traced[0], kwargs.get("memory_format") or torch.preserve_format)
+        if isinstance(entry, Move):
+            if name in _INDEXED and _traced_among(args[1:]):
+                raise Refused("codes")
+            return self.domain.move(func, args, kwargs, traced)
+        if isinstance(entry, Affine):
+            _check_affine(entry, name, args, kwargs)
+            result = self.domain.affine(entry, func, args, kwargs, traced)
+        elif isinstance(entry, Maximum):
+            result = self.domain.laid_out(func, args, kwargs, self.domain.maximum(entry, args))
+        elif isinstance(entry, Smooth | Joint):
+            result = self.domain.laid_out(func, args, kwargs, self.domain.bent(entry, func, args, kwargs))
+        else:
+            raise Refused(kind_of(name))
+        # Statistics, say, which no model looks at in eval mode: empty, so that whoever does gets an error.
+        others = results(func) - 1
+        return (result, *[torch.empty(0)] * others) if others else result
 
     def overflow(self, what: str) -> OverflowError:
         """The error for numbers that have passed the largest float."""
@@ -311,17 +191,22 @@ class Evaluator(OperationMode):
     def refuse(self, name: str, kind: str) -> UnsupportedOperation:
         """The error for an operation, of one of the kinds of hints."""
         where, module = self._where[-1] if self._where else ("", None)
-        hint = _HINTS[_hinted(kind, module)]
-        return UnsupportedOperation(f"operation {name}{f' in {where}' if where else ''} cannot be followed: {hint}")
+        return UnsupportedOperation(
+            f"operation {name}{f' in {where}' if where else ''} cannot be followed: {hint(kind, module)}"
+        )
 
 
-def _hinted(kind: str, module: nn.Module | None) -> str:
-    """The kind of hint that helps in the module that runs, if it is known."""
-    if kind in ("constant", "product", "random", "unknown") and isinstance(module, nn.RNNBase | nn.RNNCellBase):
-        return "recurrent"
-    if module is not None and kind in ("random", "training") and (not module.training or uses_own_statistics(module)):
-        return f"always {kind}"
-    return kind
+def _check_affine(entry: Affine, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Refuse arguments that make an operation other than affine."""
+    allowed = set(entry.values) | set(entry.factors or ())
+    if any(isinstance(a, Traced) and position not in allowed for position, a in enumerate(args)):
+        raise Refused("comparison" if name == "where" else "product")
+    if sum(isinstance(args[position], Traced) for position in entry.factors or ()) > 1:
+        raise Refused("product")
+    if kwargs.get("rounding_mode") is not None:
+        raise Refused("comparison")
+    if name == "native_batch_norm" and args[5]:
+        raise Refused("training")
 
 
 def _traced_among(arguments: Iterable[Any]) -> list[Any]:

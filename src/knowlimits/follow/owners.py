@@ -5,13 +5,12 @@ does not change, so that it takes no memory and goes through views for nothing.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-
-class MixedRays(ValueError):
-    """An operation combines numbers of different rays."""
+from knowlimits.follow.refusals import Refused
 
 
 def varying_axes(owners: Tensor) -> list[int]:
@@ -22,7 +21,7 @@ def varying_axes(owners: Tensor) -> list[int]:
 def check_together(owners: Tensor, axes: Sequence[int]) -> None:
     """Raise unless the numbers along these axes belong to one ray."""
     if set(varying_axes(owners)) & {axis % owners.ndim for axis in axes}:
-        raise MixedRays
+        raise Refused("mixed")
 
 
 def core(owners: Tensor) -> Tensor:
@@ -47,8 +46,18 @@ def canonical(owners: Tensor) -> Tensor:
 def resized(owners: Tensor, shape: Sequence[int]) -> Tensor:
     """Owners of a result with as many axes, of other lengths where the ray does not change."""
     if any(owners.shape[axis] != shape[axis] for axis in varying_axes(owners)):
-        raise MixedRays
+        raise Refused("mixed")
     return core(owners).expand(shape)
+
+
+def reduced(owners: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    """Owners of a reduction over axes."""
+    dims = [dim] if isinstance(dim, int) else list(dim or range(owners.ndim))
+    dims = sorted(d % owners.ndim for d in dims)
+    check_together(owners, dims)
+    for d in reversed(dims):
+        owners = owners.narrow(d, 0, 1) if keepdim else owners.select(d, 0)
+    return owners
 
 
 def broadcast(owners: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
@@ -57,7 +66,7 @@ def broadcast(owners: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
     label = core(first)
     for other in owners:
         if other is not first and varying_axes(other) and not torch.equal(*torch.broadcast_tensors(label, core(other))):
-            raise MixedRays
+            raise Refused("mixed")
     return label.expand(shape)
 
 

@@ -1,4 +1,4 @@
-"""The linear and the constant part of an affine operation, for all evaluators."""
+"""The linear and the constant part of an affine operation, for all domains."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from knowlimits._torch import name_of, tree_flatten
-from knowlimits.follow.evaluator import Traced
+from knowlimits.follow.domain import Traced
 from knowlimits.follow.operations import Affine
 
 

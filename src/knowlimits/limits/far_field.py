@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from knowlimits import scores
 from knowlimits.follow import Rays, blocks, follow
-from knowlimits.follow.operations import softmax
+from knowlimits.follow.joints import softmax
 from knowlimits.model.arrays import as_rays, logits_of, wrong_shape
 from knowlimits.model.model import Model
 from knowlimits.model.read import read

@@ -11,7 +11,7 @@ from knowlimits.model.model import Model
 from knowlimits.model.read import read_logits
 from knowlimits.plane import Plane
 from knowlimits.plane.mesh import Mesh
-from knowlimits.plane.runner import PlaneModel
+from knowlimits.plane.restriction import PlaneModel
 from knowlimits.plane.tournaments import patterns
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from knowlimits._machine import one_thread, rows_at_a_time
-from knowlimits.follow.operations import softmax
+from knowlimits.follow.joints import softmax
 
 
 def leading(rate: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from knowlimits.plane.mesh import Mesh
-from knowlimits.plane.runner import PlaneModel
+from knowlimits.plane.restriction import PlaneModel
 
 
 @dataclass(frozen=True)

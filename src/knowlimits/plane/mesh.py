@@ -26,6 +26,8 @@ MOST_BYTES = 4 * 2**30
 _APART = 1e-6
 # Vertices in doubt that are cheaper one by one than what tells structural zeros at all vertices.
 _FEW = 8
+# Units at vertices whose signs are found out together, at most: integers take some 100 bytes each.
+_TOGETHER = 2**17
 
 
 class Split(NamedTuple):
@@ -162,7 +164,8 @@ class Mesh:
                 work.vertices.und[: self.vertices] &= ~pack(zeros())
                 zeros = None
             else:
-                work.resolve(exact)
+                # What tells zeros takes many out of doubt, for which nothing else should be done before.
+                work.resolve(exact, together=zeros is None)
                 resolved += 1
         if limit is not None and work.at.parts > limit:
             raise _too_many_cells(limit)
@@ -245,11 +248,13 @@ class Lineage(NamedTuple):
     Attributes:
         mesh: which is refined.
         parents, shares: of all vertices so far, as those of `Mesh`.
+        doubtful: the units in doubt of vertices that may be asked about together, as bits.
     """
 
     mesh: Mesh
     parents: np.ndarray
     shares: np.ndarray
+    doubtful: np.ndarray
 
     @property
     def step(self) -> int:
@@ -267,6 +272,12 @@ class Lineage(NamedTuple):
         """The edge that a vertex divides, the unit that put it there, and the refinement."""
         a, b, unit = (int(n) for n in self.parents[vertex])
         return a, b, unit, int(self.mesh.steps[vertex]) if vertex < self.mesh.vertices else self.step
+
+    def others(self, vertex: int) -> list[int]:
+        """Other vertices that will be asked about, as many as should be together, those after it first."""
+        found = np.flatnonzero(self.doubtful.any(1))
+        most = _TOGETHER // (64 * self.doubtful.shape[1])
+        return np.roll(found, -np.searchsorted(found, vertex, "right"))[:most].tolist()
 
 
 class _Refinement:
@@ -319,10 +330,10 @@ class _Refinement:
             starts, corners, origins, bits = self.parts
             self.parts = cut.Parts(starts, _doubled(corners), origins, bits)
 
-    def resolve(self, exact: Callable[[int, Lineage], tuple[list[int], np.ndarray]]) -> None:
-        """Put true signs and values at the vertex that is in doubt."""
+    def resolve(self, exact: Callable[[int, Lineage], tuple[list[int], np.ndarray]], together: bool) -> None:
+        """Put true signs and values at the vertex that is in doubt; others are told of if they may be found out together."""
         vertex, (values, bounds, pos, neg, und, parents, shares) = self.at.doubtful, self.vertices
-        true, numbers = exact(vertex, Lineage(self.mesh, parents, shares))
+        true, numbers = exact(vertex, Lineage(self.mesh, parents, shares, und[: self.at.vertices if together else 0]))
         apart, bound = np.abs(numbers - values[vertex]).max(), bounds[vertex].sum()
         if not apart <= _APART * np.abs(values[vertex]).max() + 1000 * bound:
             raise ValueError(

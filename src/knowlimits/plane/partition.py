@@ -11,7 +11,7 @@ from knowlimits.plane.cells import Cells, following, gathered, joined, twins
 from knowlimits.plane.mesh import MOST_BYTES, MOST_STARTS, Mesh, unpack
 from knowlimits.plane.plane import Plane
 from knowlimits.plane.regions import Regions
-from knowlimits.plane.runner import PlaneModel, at_a_time
+from knowlimits.plane.restriction import PlaneModel, at_a_time
 from knowlimits.plane.status import Status
 from knowlimits.plane.tournaments import patterns
 from knowlimits.progress import counter

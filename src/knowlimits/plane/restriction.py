@@ -1,4 +1,4 @@
-"""A model on a plane: its members one after another under an evaluator."""
+"""A model on a plane: its members one after another in a domain."""
 
 from typing import Any
 
@@ -7,14 +7,18 @@ import torch
 from torch import Tensor
 
 from knowlimits._machine import are_small, one_thread
+from knowlimits.follow.domain import Domain
+from knowlimits.follow.evaluator import Evaluator
 from knowlimits.model.read import read
 from knowlimits.plane.cells import Cells
 from knowlimits.plane.exact import Exact
+from knowlimits.plane.floats import Floats
 from knowlimits.plane.mesh import Mesh
 from knowlimits.plane.plane import Plane
+from knowlimits.plane.points import Points
 from knowlimits.plane.residues import same_maps
-from knowlimits.plane.rows import MeshEvaluator, NotingEvaluator, PatternEvaluator, RowEvaluator, Rows
 from knowlimits.plane.tournaments import Tournament
+from knowlimits.plane.units import Given, Noted, Refining
 
 # Numbers of a layer at all points that are worked on together.
 _NUMBERS = 2**20
@@ -44,11 +48,12 @@ class PlaneModel:
             self.axes = torch.tensor(np.stack([plane.u.ravel(), plane.v.ravel()]))
             self.origin = torch.tensor(plane.origin.reshape(1, -1))
 
-    def run(self, evaluator: RowEvaluator, x: Any) -> list[Any]:
-        """What the members return for a traced point of the plane."""
+    def run(self, domain: Domain, x: Points) -> list[Any]:
+        """What the members return for traced points of the plane."""
+        evaluator = Evaluator(domain)
         with torch.no_grad(), one_thread(are_small(self._networks, 2 if self.plane is None else self.plane.origin.size)):
             return [
-                evaluator.run(lambda point, m=module: m(self._input(point)), evaluator.copy(x), module)
+                evaluator.run(lambda point, m=module: m(self._input(point)), domain.copy(x, torch.preserve_format), module)
                 for module in self._networks
             ]
 
@@ -65,19 +70,20 @@ class PlaneModel:
         Returns:
             The refined mesh, and the maxima along axes among the refinements.
         """
-        exact = Exact(lambda evaluator, x: self._run_compared(evaluator, x, outputs))
-        evaluator = MeshEvaluator(mesh, exact, limit, report)
-        self._run_compared(evaluator, _rows(mesh.points), outputs)
-        return evaluator.mesh, evaluator.tournaments
+        exact = Exact(lambda domain, x: self._run_compared(domain, x, outputs))
+        units = Refining(mesh, exact, limit, report)
+        domain = Floats(units)
+        self._run_compared(domain, _floats(mesh.points), outputs)
+        return units.mesh, domain.tournaments
 
     def cells(self, mesh: Mesh, limit: int | None = None, report: Any = None) -> Cells:
         """The cells that a mesh is refined to."""
         return Cells.of_mesh(*self.refine(mesh, limit, report))
 
-    def _run_compared(self, evaluator: RowEvaluator, x: Any, outputs: bool) -> None:
-        result = self.run(evaluator, x)
+    def _run_compared(self, domain: Domain, x: Points, outputs: bool) -> None:
+        result = self.run(domain, x)
         if outputs:
-            with evaluator, torch.no_grad():
+            with Evaluator(domain), torch.no_grad():
                 for out in result:
                     # A maximum splits cells where what it compares changes its order.
                     torch.amax(out, -1) if out.ndim > 1 and out.shape[-1] > 1 else torch.relu(out)
@@ -85,9 +91,9 @@ class PlaneModel:
     def patterns(self, points: np.ndarray) -> tuple[list[np.ndarray], list[int]]:
         """Positive units at points of the plane ``(n, 2)``, as bits, and the numbers of units."""
         homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
-        evaluator = NotingEvaluator(torch.ones(len(points), dtype=torch.float64))
-        self.run(evaluator, _rows(homogeneous))
-        return evaluator.patterns, evaluator.units
+        units = Noted(torch.ones(len(points), dtype=torch.float64))
+        self.run(Floats(units), _floats(homogeneous))
+        return units.patterns, units.counts
 
     def affine(self, patterns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """The map from (x, y, 1) to the outputs under given patterns, ``(cells, outputs, 3)``.
@@ -97,10 +103,10 @@ class PlaneModel:
         """
         cells = len(patterns[0]) if patterns else 1
         points = np.tile(np.eye(3), (cells, 1))
-        evaluator = PatternEvaluator(torch.from_numpy(points[:, 2].copy()), [p.repeat(3, axis=0) for p in patterns])
-        outputs = self.run(evaluator, _rows(points))
-        out = [o.values.reshape(cells, 3, -1) if isinstance(o, Rows) else _fixed(o, cells) for o in outputs]
-        doubts = torch.stack([o.bounds.sum(1) if isinstance(o, Rows) else torch.zeros(3 * cells) for o in outputs]).amax(0)
+        domain = Floats(Given(torch.from_numpy(points[:, 2].copy()), [p.repeat(3, axis=0) for p in patterns]))
+        outputs = [domain.current(o) if isinstance(o, Points) else o for o in self.run(domain, _floats(points))]
+        out = [o.numbers.reshape(cells, 3, -1) if isinstance(o, Points) else _fixed(o, cells) for o in outputs]
+        doubts = torch.stack([o.beside.sum(1) if isinstance(o, Points) else torch.zeros(3 * cells) for o in outputs]).amax(0)
         return torch.cat(out, 2).transpose(1, 2).numpy(), doubts.reshape(cells, 3).numpy()
 
     def same_maps(self, patterns: list[np.ndarray], first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -118,7 +124,6 @@ def _fixed(out: Tensor, cells: int) -> Tensor:
     return torch.stack([torch.zeros_like(out), torch.zeros_like(out), out]).reshape(1, 3, -1).expand(cells, 3, -1)
 
 
-def _rows(points: np.ndarray) -> Rows:
+def _floats(points: np.ndarray) -> Points:
     values = torch.from_numpy(np.ascontiguousarray(points[:, :2]))[:, None]
-    bounds = torch.zeros(len(points), 2, dtype=torch.float64)
-    return Rows(values, bounds)
+    return Points(values, torch.zeros(len(points), 2, dtype=torch.float64))

@@ -1,0 +1,347 @@
+"""Asymptotes: what numbers become along rays x0 + a d, as a grows without bound.
+
+Every number of a piecewise-linear network is eventually ``rate * a + offset``, and a `Ray` tensor carries the two. An affine
+operation acts on both, its constant part on the offset alone; a maximum is lexicographic; a smooth function becomes its
+asymptote.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from knowlimits._torch import name_of, tree_map
+from knowlimits.follow import owners as owned
+from knowlimits.follow.bounds import EPS, MOST_TERMS, SMOOTH
+from knowlimits.follow.changes import Changes
+from knowlimits.follow.domain import Domain, Traced
+from knowlimits.follow.entries import OWN
+from knowlimits.follow.operations import Affine, Joint, Maximum, Smooth
+from knowlimits.follow.parts import Parts, first
+from knowlimits.follow.refusals import Refused, TooLarge, check_finite
+
+
+class Ray(Traced):
+    """A tensor of numbers that are eventually ``rate * a + offset``; exists inside `follow` only.
+
+    Attributes:
+        rate: growth per unit of `a`.
+        offset: value of the asymptote at ``a = 0``.
+        owners: the ray of every number (see `owners.py`).
+        errors: bounds on the rounding errors of rate and offset, or None.
+    """
+
+    rate: Tensor
+    offset: Tensor
+    owners: Tensor
+    errors: tuple[Tensor, Tensor] | None
+
+    @staticmethod
+    def __new__(cls, rate: Tensor, offset: Tensor, owners: Tensor, errors: tuple[Tensor, Tensor] | None = None) -> "Ray":
+        """Wrap two tensors of one shape."""
+        self = cls.wrap(offset.shape, offset.stride(), offset.dtype, offset.device)
+        self.rate, self.offset, self.owners = _laid_out(rate, offset), offset, owners
+        self.errors = errors and (_laid_out(errors[0], offset), _laid_out(errors[1], offset))
+        return self
+
+    @property
+    def like(self) -> Tensor:  # type: ignore[override]
+        """A plain tensor of the same shape."""
+        return self.offset
+
+
+class Asymptotes(Domain):
+    """Rates and offsets.
+
+    Args:
+        changes: where units change, which is noted there.
+    """
+
+    def __init__(self, changes: Changes):
+        self.changes = changes
+
+    def copy(self, x: Ray, memory_format: torch.memory_format = torch.preserve_format) -> Ray:
+        """A copy with memory of its own, in which numbers lie as is said."""
+        # The others are laid out as the offset is.
+        errors = x.errors and (x.errors[0].clone(), x.errors[1].clone())
+        return Ray(x.rate.clone(), x.offset.clone(memory_format=memory_format), x.owners, errors)
+
+    def laid_out(self, func: Any, args: list[Any], kwargs: dict[str, Any], result: Any) -> Any:
+        """A result that was not computed by the operation itself, in memory as that would have it."""
+        if isinstance(result, tuple):
+            return self.laid_out(func, args, kwargs, result[0]), *result[1:]
+        if not isinstance(result, Ray):
+            return result
+        if all(a.is_contiguous() for a in args if isinstance(a, Tensor)):
+            like: Any = torch.empty(result.shape, device="meta")
+        else:
+            like = first(func(*tree_map(_unfilled, args), **tree_map(_unfilled, kwargs)))
+        if result.stride() == like.stride():
+            return result
+        rate, offset = (_laid_out(part, like) for part in (result.rate, result.offset))
+        return Ray(rate, offset, result.owners, result.errors)
+
+    def write(self, target: Ray, result: Any) -> Ray:
+        """Write a result into the argument's own parts, so that views of it change too."""
+        if isinstance(result, Ray):
+            target.rate.copy_(result.rate)
+            target.offset.copy_(result.offset)
+            if target.errors and result.errors:
+                for mine, theirs in zip(target.errors, result.errors, strict=True):
+                    mine.copy_(theirs)
+        else:
+            target.rate.zero_()
+            target.offset.copy_(result) if isinstance(result, Tensor) else target.offset.fill_(result)
+            for error in target.errors or ():
+                error.zero_()
+        return target
+
+    def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Ray]) -> Any:
+        """Move rates, offsets and owners alike."""
+        if name_of(func) in ("view", "_unsafe_view"):
+            # The parts may lie in memory otherwise than the whole says.
+            func = torch.ops.aten.reshape.default
+
+        def moved(part: Callable[[Ray], Tensor], constant: Callable[[Tensor], Tensor]) -> Any:
+            def pick(a: Any) -> Any:
+                if isinstance(a, Ray):
+                    return part(a)
+                return constant(a) if isinstance(a, Tensor) and a.is_floating_point() else a
+
+            return func(*tree_map(pick, args), **tree_map(pick, kwargs))
+
+        def labels(constant: Tensor) -> Tensor:
+            return owned.broadcast([traced[0].owners], torch.broadcast_shapes(constant.shape, (1,) * traced[0].ndim))
+
+        def same_ray(constant: Tensor) -> Tensor:
+            label = owned.core(traced[0].owners)
+            # A constant that is joined to rays belongs to those beside it.
+            return label.expand(constant.shape) if label.ndim == constant.ndim else labels(constant)
+
+        zero = torch.zeros_like
+        rate = moved(lambda t: t.rate, zero)
+        offset = moved(lambda t: t.offset, lambda c: c)
+        owners = tree_map(owned.canonical, moved(lambda t: t.owners, same_ray))
+        errors = (None, None)
+        if traced[0].errors:
+            errors = tuple(moved(lambda t, k=k: t.errors[k], zero) for k in range(2))  # type: ignore[index]
+        return _wrapped(rate, offset, owners, errors)
+
+    def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Ray]) -> Ray:
+        """Do the linear part on rates, and all of it on offsets."""
+        parts = Parts(entry, func, args, kwargs)
+        offset = first(func(*[a.offset if isinstance(a, Ray) else a for a in args], **kwargs))
+        # The constant part is not read at all where the operation can leave it out.
+        beta = {"beta": 0} if entry.factors and 0 in entry.values and not isinstance(args[0], Ray) else {}
+        rate = first(func(*parts.without_constants(lambda t: t.rate), **{**kwargs, **beta}))
+        owners = self._owners(entry, args, traced, parts.factors, offset.shape)
+        if name_of(func) not in OWN:
+            _check_rays_apart(lambda pick: first(func(*parts.without_constants(pick), **{**kwargs, **beta})), traced, owners)
+        return Ray(rate, offset, owners, self._bounds(parts) if traced[0].errors else None)
+
+    def _owners(self, entry: Affine, args: list[Any], traced: list[Ray], factors: list[int], shape: torch.Size) -> Tensor:
+        if entry.reduces is not None:
+            dims = args[entry.reduces] if len(args) > entry.reduces else None
+            keepdim = len(args) > entry.reduces + 1 and bool(args[entry.reduces + 1])
+            return owned.reduced(traced[0].owners, dims, keepdim)
+        if entry.combines is not None:
+            owned.check_together(traced[0].owners, entry.combines(*args))
+            return owned.resized(traced[0].owners, shape)
+        if not entry.contracts:
+            return owned.broadcast([t.owners for t in traced], shape)
+        source = args[factors[0]] if factors else traced[0]
+        if factors:
+            # The axis that a product runs over: the last of the first factor, the last but one of the second.
+            axis = -1 if factors[0] == entry.factors[0] else -min(2, source.ndim)  # type: ignore[index]
+            owned.check_together(source.owners, [axis])
+            if source.ndim != len(shape):
+                label = owned.core(source.owners).squeeze(axis)
+                return label.expand(shape)
+        if source.ndim != len(shape):
+            return owned.broadcast([source.owners], shape)
+        return owned.resized(source.owners, shape)
+
+    def _bounds(self, parts: Parts) -> tuple[Tensor, Tensor]:
+        """Bounds on the rounding errors of rate and offset: those carried over, and those made here."""
+        share = (min(parts.terms(), MOST_TERMS) + 2) * EPS
+
+        def bound(carried: list[Any], made: list[Any]) -> Tensor:
+            return parts.of_sizes(carried) + share * parts.of_sizes(made)
+
+        rate = bound(parts.without_constants(lambda t: t.errors[0]), parts.without_constants(lambda t: t.rate))
+        values = [a.offset if isinstance(a, Ray) else a for a in parts.args]
+        return rate, bound(parts.without_constants(lambda t: t.errors[1]), values)
+
+    def maximum(self, entry: Maximum, args: list[Any]) -> Ray:
+        """Take the lexicographically largest, by rate and then by offset."""
+        if entry.of == "relu":
+            return self._relu(args[0])
+        if entry.of == "axes":
+            return self._largest(*args)
+        return self._larger(*(a if isinstance(a, Ray) else _constant(a, args) for a in args))
+
+    def in_words(self, entry: Maximum) -> None:
+        """None: all maxima are done here."""
+
+    def _relu(self, x: Ray) -> Ray:
+        if x.errors is None and x.device.type == "cpu" and not (x.rate.requires_grad or x.offset.requires_grad):
+            return self._relu_compiled(x)
+        kept = ((x.rate > 0) | ((x.rate == 0) & (x.offset > 0))).to(x.dtype)
+        self.changes.crossed(x.rate, x.offset, x.owners, x.errors)
+        errors = x.errors and (x.errors[0] * kept, x.errors[1] * kept)
+        return Ray(x.rate * kept, x.offset * kept, x.owners, errors)
+
+    def _relu_compiled(self, x: Ray) -> Ray:
+        from knowlimits.follow import kernels
+
+        # Axes along which the ray changes go first, so that every row of what follows is of one ray.
+        order = owned.varying_axes(x.owners)
+        order += [axis for axis in range(x.ndim) if axis not in order]
+        rate, offset = (t.permute(order).contiguous() for t in (x.rate, x.offset))
+        labels = owned.core(x.owners).reshape(-1)
+        parts = [torch.empty_like(rate), torch.empty_like(offset)]
+        radius = torch.empty(len(labels), dtype=rate.dtype)
+        rows = [t.reshape(len(labels), -1).numpy() for t in (rate, offset, *parts)]
+        if not kernels.relu(rows[0], rows[1], rows[2], rows[3], radius.numpy()):
+            raise TooLarge("a ReLU")
+        self.changes.last(labels, radius)
+        back = [order.index(axis) for axis in range(x.ndim)]
+        return Ray(parts[0].permute(back), parts[1].permute(back), x.owners)
+
+    def _larger(self, x: Ray, y: Ray) -> Ray:
+        rate, offset = x.rate - y.rate, x.offset - y.offset
+        first = (rate > 0) | ((rate == 0) & (offset > 0))
+        owners = owned.broadcast([x.owners, y.owners], rate.shape)
+        errors = chosen = None
+        if x.errors and y.errors:
+            sizes = (x.rate.abs() + y.rate.abs(), x.offset.abs() + y.offset.abs())
+            pairs = list(zip(x.errors, y.errors, strict=True))
+            errors = [a + b + EPS * size for (a, b), size in zip(pairs, sizes, strict=True)]
+            chosen = (torch.where(first, *pairs[0]), torch.where(first, *pairs[1]))
+        self.changes.crossed(rate, offset, owners, errors)
+        return Ray(torch.where(first, x.rate, y.rate), torch.where(first, x.offset, y.offset), owners, chosen)
+
+    def _largest(self, x: Ray, dim: Any = (), keepdim: bool = False) -> Ray:
+        """The lexicographic maximum of rate and offset along axes."""
+        owners = owned.reduced(x.owners, dim, keepdim)
+        dims = [d % x.ndim for d in ([dim] if isinstance(dim, int) else dim)] or list(range(x.ndim))
+        rest = [axis for axis in range(x.ndim) if axis not in dims]
+
+        def flat(t: Tensor) -> Tensor:
+            return t.permute(*rest, *dims).flatten(len(rest))
+
+        rate, offset = flat(x.rate), flat(x.offset)
+        leading = torch.where(rate == rate.amax(-1, keepdim=True), offset, -torch.inf)
+        winner = leading.argmax(-1, keepdim=True)
+
+        def chosen(t: Tensor) -> Tensor:
+            picked = flat(t).gather(-1, winner)[..., 0]
+            return picked.reshape(owners.shape)
+
+        best = rate.gather(-1, winner), offset.gather(-1, winner)
+        errors = None
+        if x.errors:
+            errors = tuple(flat(e) + flat(e).gather(-1, winner) for e in x.errors)
+            sizes = (rate.abs() + best[0].abs(), offset.abs() + best[1].abs())
+            errors = tuple(e + size * EPS for e, size in zip(errors, sizes, strict=True))
+        # The winner has no rival in itself.
+        others = torch.ones_like(rate).scatter_(-1, winner, 0.0)
+        self.changes.crossed(best[0] - rate, best[1] - offset, flat(x.owners), errors, others)
+        return Ray(chosen(x.rate), chosen(x.offset), owners, _pair([chosen(e) for e in x.errors] if x.errors else (None, None)))
+
+    def bent(self, entry: Smooth | Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Ray:
+        """Take what a function tends to."""
+        bent = self._smooth if isinstance(entry, Smooth) else self._joint
+        return bent(entry, func, args, kwargs)  # type: ignore[arg-type]
+
+    def _smooth(self, entry: Smooth, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Ray:
+        x = args[0]
+        check_finite(name_of(func), x.rate, x.offset)
+        (slope_below, below), (slope_above, above) = entry.asymptotes(*args[1:], **kwargs)
+        value = first(func(x.offset, *args[1:], **kwargs))
+        moves, up = x.rate != 0, x.rate > 0
+        self.changes.moving(moves, x.owners)
+        number = x.rate.new_tensor
+        slope = torch.where(up, number(slope_above), number(slope_below))
+        intercept = torch.where(up, number(above), number(below))
+        offset = torch.where(moves, slope * x.offset + intercept, value)
+        errors = None
+        if x.errors:
+            self.changes.crossed(x.rate, torch.ones_like(x.offset), x.owners, (x.errors[0], torch.zeros_like(x.offset)))
+            steepness = entry.steepness(*args[1:], **kwargs)
+            made = SMOOTH * (steepness * (1 + x.offset.abs()) + offset.abs())
+            for place, height in entry.steps(*args[1:], **kwargs):
+                made = made + height * ((x.offset - place).abs() <= x.errors[1] + EPS * abs(place))
+            errors = (steepness * x.errors[0] + EPS * (slope * x.rate).abs(), steepness * x.errors[1] + made)
+        return Ray(slope * x.rate, offset, x.owners, errors)
+
+    def _joint(self, entry: Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Ray:
+        x = args[0]
+        if any(isinstance(a, Ray) for a in args[1:]):
+            raise Refused("product")
+        check_finite(name_of(func), x.rate, x.offset)
+        owned.check_together(x.owners, entry.combines(*args))
+        rate, offset = entry.rule(x.rate, x.offset, *args[1:], **kwargs)
+        self.changes.moving(x.rate != 0, x.owners)
+        owners = owned.resized(x.owners, rate.shape) if rate.ndim == x.ndim else owned.reduced(x.owners, args[1], False)
+        errors = None
+        if x.errors:
+            # Which rates are largest is not bounded here, so nothing is certain where they differ.
+            open_ = (x.rate != 0) | (x.errors[0] != 0)
+            self.changes.doubted(open_, x.owners)
+            errors = torch.zeros_like(rate), torch.full_like(offset, torch.inf)
+        return Ray(rate, offset, owners, errors)
+
+
+def _check_rays_apart(linear: Callable[[Callable[[Ray], Tensor]], Tensor], traced: list[Ray], owners: Tensor) -> None:
+    """Raise unless each number of a linear function hangs on its own ray alone.
+
+    A person's entry in the table may be wrong about that. Any two rays differ in a bit of their labels; where the rays that
+    have it are some numbers and the others zero, the others' results are zero.
+    """
+    highest = max(int(owned.core(t.owners).max()) for t in traced)
+    for bit in range(highest.bit_length()):
+        for wanted in (0, 1):
+
+            def pick(t: Ray, bit: int = bit, wanted: int = wanted) -> Tensor:
+                # Roots, as numbers at equal distances cancel in differences.
+                numbers = torch.arange(1, t.numel() + 1, dtype=t.dtype, device=t.device).sqrt().reshape(t.shape)
+                return numbers * ((t.owners >> bit & 1) == wanted)
+
+            if bool((linear(pick) * ((owners >> bit & 1) != wanted)).any()):
+                raise Refused("mixed")
+
+
+def _unfilled(a: Any) -> Any:
+    """A tensor of the same make without numbers."""
+    if not isinstance(a, Tensor):
+        return a
+    return torch.empty_strided(a.shape, a.stride(), dtype=a.dtype, device="meta")
+
+
+def _laid_out(part: Tensor, like: Tensor) -> Tensor:
+    """The same numbers, in memory as those of another tensor, so that a view of one is a view of the other."""
+    if part.stride() == like.stride() or 0 in like.stride():
+        return part
+    return torch.empty_strided(like.shape, like.stride(), dtype=part.dtype, device=part.device).copy_(part)
+
+
+def _wrapped(rate: Any, offset: Any, owners: Any, errors: Any) -> Any:
+    if isinstance(offset, Tensor):
+        return Ray(rate, offset, owners, _pair(errors))
+    pairs = zip(*errors, strict=True) if errors[0] is not None else [(None, None)] * len(offset)
+    return [Ray(r, o, own, _pair(e)) for r, o, own, e in zip(rate, offset, owners, pairs, strict=True)]
+
+
+def _pair(errors: Any) -> Any:
+    return None if errors is None or errors[0] is None else tuple(errors)
+
+
+def _constant(value: Tensor, args: list[Any]) -> Ray:
+    """A constant as a ray that does not move, for comparison with one that does."""
+    beside = next(a for a in args if isinstance(a, Ray))
+    value = value.to(beside.dtype).expand(torch.broadcast_shapes(value.shape, beside.shape))
+    zero = torch.zeros_like(value)
+    owners = owned.core(beside.owners).expand(value.shape)
+    return Ray(zero, value, owners, (zero, zero) if beside.errors else None)
