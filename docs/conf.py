@@ -4,3 +4,4 @@ html_theme = "furo"
 exclude_patterns = ["_build"]
 autodoc_typehints = "none"
 default_role = "code"
+myst_heading_anchors = 3
