@@ -28,7 +28,7 @@ _BLOCK = 2**22
 Beside = tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Form:
     """An affine operation as matrices.
 
