@@ -115,37 +115,45 @@ def without_numbers() -> Any:
 
 # --- operations --------------------------------------------------------------------------------------------------------
 
+# What is said of an operation never changes, and is asked at each call of it: cached, as there are few operations.
+
 
 def is_operation(target: Any) -> bool:
     """Whether something is an ATen operation, or one that a person has added."""
     return isinstance(target, OpOverload)
 
 
+@functools.cache
 def name_of(func: Any) -> str:
     """The name of an operation, without that of its form: "add" for `aten::add.Tensor`."""
     return func.overloadpacket.__name__
 
 
+@functools.cache
 def parameters(func: Any) -> Sequence[Any]:
     """What an operation takes: each has `name`, `type`, `real_type`, `default_value`, `has_default_value()`, `kwarg_only`."""
     return func._schema.arguments
 
 
+@functools.cache
 def results(func: Any) -> int:
     """How many results an operation has."""
     return len(func._schema.returns)
 
 
+@functools.cache
 def returns_views(func: Any) -> bool:
     """Whether an operation returns views of its argument, or that itself."""
     return any(result.alias_info is not None for result in func._schema.returns)
 
 
+@functools.cache
 def draws(func: Any) -> bool:
     """Whether an operation draws random numbers."""
     return torch.Tag.nondeterministic_seeded in func.tags
 
 
+@functools.cache
 def can_be_decomposed(func: Any) -> bool:
     """Whether torch has an operation in words of others."""
     return func._can_decompose()
