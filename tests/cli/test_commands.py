@@ -6,12 +6,12 @@ import sys
 from typing import get_args
 
 import pytest
-from knowlimits.train.search.search import SAMPLERS
 
 import knowlimits as kl
 from knowlimits.cli import detect, preamble, search
 from knowlimits.studies import half_moons
 from knowlimits.studies.tables.sets import SETS
+from knowlimits.train.search.driver import SAMPLERS
 from knowlimits.train.search.trials import OBJECTIVES
 from tests.command import run
 

@@ -12,7 +12,6 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 import knowlimits as kl
-from knowlimits import cli
 from tests import command
 
 RNG = np.random.default_rng(0)
@@ -263,4 +262,3 @@ def test_devices_that_are_not_there(files, tmp_path):
             kl.load(path, device=device)
         with pytest.raises(ValueError, match="device must be one that works here"):
             kl.NeuralNetwork(epochs=1, device=device).fit(X, Y)
-    assert len(cli.MODELS) == 6
