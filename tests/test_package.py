@@ -20,6 +20,7 @@ SOURCE = ROOT / "src" / "knowlimits"
 LAYERS = (
     "_torch",
     "_machine",
+    "options",
     "progress",
     "workers",
     "outputs",

@@ -253,7 +253,7 @@ def test_every_entry_has_a_case(monkeypatch):
         ("elu", operations.Smooth(operations.TABLE["elu"].asymptotes, lambda *_: 1.2), "selu"),
         ("sub", Affine((0, 1)), "sub two"),  # its bound would be a difference
         ("_softmax", operations.Joint(lambda r, o, *_: (torch.zeros_like(r), o.softmax(1)), lambda *_: [1]), "softmax"),
-        ("clamp", Maximum("relu"), "clamp"),
+        ("clamp", Maximum(operations.Of.ZERO), "clamp"),
     ],
 )
 def test_negative_control_a_wrong_entry_is_seen(name, wrong, case, monkeypatch):

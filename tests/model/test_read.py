@@ -218,5 +218,5 @@ def test_probabilities_stay_probabilities():
         kl.far_field(model, FLAT, FLAT, outputs="logits")
     with pytest.raises(ValueError, match="outputs must be 'probabilities', as which"):
         kl.read([model, logits])
-    with pytest.raises(ValueError, match=r"outputs must be 'logits' or 'probabilities'\. Got 'scores'"):
+    with pytest.raises(ValueError, match=r"outputs must be one of 'logits', 'probabilities'\. Got 'scores'"):
         kl.read(logits, outputs="scores")

@@ -122,7 +122,7 @@ class HeadFirst(nn.Module):
     ("call", "message"),
     [
         (lambda: kl.LastLayerLaplace(network(3)).predict(X), "LastLayerLaplace must be fitted"),
-        (lambda: kl.LastLayerLaplace(network(3), link="exact").fit(X, Y), "link must be one of probit, sampling"),
+        (lambda: kl.LastLayerLaplace(network(3), link="exact").fit(X, Y), "link must be one of 'probit', 'sampling'"),
         (lambda: kl.LastLayerLaplace([network(3), network(3)]).fit(X, Y), "model must have one member"),
         (lambda: kl.LastLayerLaplace(network(3)).fit(X, Y + 1), "y must have a label of"),
         (lambda: kl.LastLayerLaplace(nn.Sequential(*network(3), nn.ReLU())).fit(X, Y), "model must end in a linear layer"),

@@ -17,7 +17,7 @@ from knowlimits.follow.bounds import EPS, MOST_TERMS, SMOOTH
 from knowlimits.follow.changes import Changes
 from knowlimits.follow.domain import Domain, Traced
 from knowlimits.follow.entries import OWN
-from knowlimits.follow.operations import Affine, Joint, Maximum, Smooth
+from knowlimits.follow.operations import Affine, Joint, Maximum, Of, Smooth
 from knowlimits.follow.parts import Parts, first
 from knowlimits.follow.refusals import Refused, TooLarge, check_finite
 
@@ -175,9 +175,9 @@ class Asymptotes(Domain):
 
     def maximum(self, entry: Maximum, args: list[Any]) -> Ray:
         """Take the lexicographically largest, by rate and then by offset."""
-        if entry.of == "relu":
+        if entry.of is Of.ZERO:
             return self._relu(args[0])
-        if entry.of == "axes":
+        if entry.of is Of.AXES:
             return self._largest(*args)
         return self._larger(*(a if isinstance(a, Ray) else _constant(a, args) for a in args))
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from knowlimits.follow import joints as joints
-from knowlimits.follow.operations import TABLE, Affine, Maximum, Move, Rewrite, Smooth, UnsupportedOperation, register
+from knowlimits.follow.operations import TABLE, Affine, Maximum, Move, Of, Rewrite, Smooth, UnsupportedOperation, register
 
 
 def _last(axes: int) -> Callable[..., Sequence[int]]:
@@ -56,9 +56,9 @@ register("where", Affine((1, 2)))
 
 # --- maxima of affine candidates ---------------------------------------------------------------------------------------
 
-register("relu", Maximum("relu"))
-register("maximum", Maximum("pair"))
-register("amax", Maximum("axes"))
+register("relu", Maximum(Of.ZERO))
+register("maximum", Maximum(Of.PAIR))
+register("amax", Maximum(Of.AXES))
 register("minimum", Rewrite(lambda a, b: -torch.maximum(-a, -b)))
 register("amin", Rewrite(lambda x, dim=(), keepdim=False: -torch.amax(-x, dim, keepdim)))
 register("abs", Rewrite(lambda x: torch.maximum(x, -x)))

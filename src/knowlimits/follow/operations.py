@@ -16,6 +16,7 @@ could be computed, and raises `UnsupportedOperation`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import torch
@@ -56,11 +57,19 @@ class Affine:
     bound: Callable[..., Tensor] | None = None
 
 
+class Of(Enum):
+    """What a maximum is the largest of."""
+
+    ZERO = "an argument and zero"
+    PAIR = "two arguments"
+    AXES = "an argument's numbers along axes"
+
+
 @dataclass(frozen=True)
 class Maximum:
-    """The larger of zero and an argument (``"relu"``), of two arguments (``"pair"``) or along axes (``"axes"``)."""
+    """A maximum; see `Of`."""
 
-    of: str
+    of: Of
 
 
 @dataclass(frozen=True)

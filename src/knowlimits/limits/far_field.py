@@ -19,7 +19,7 @@ from knowlimits import scores
 from knowlimits.follow import Rays, blocks, follow
 from knowlimits.follow.joints import softmax
 from knowlimits.model.arrays import as_rays, logits_of, wrong_shape
-from knowlimits.model.model import Model
+from knowlimits.model.model import Model, Outputs
 from knowlimits.model.read import read
 from knowlimits.model.stack import Stack
 from knowlimits.progress import progress_bar
@@ -173,7 +173,7 @@ def _joined(parts: list[_Part], axis: int) -> _Part:
 
 def _along(model: Model, x: Tensor, d: Tensor, noted: Callable[[int], None], certify: bool = False) -> _Part:
     """All members along a block of rays; `noted` is told how many numbers the largest tensor of a network has."""
-    given = model.outputs == "probabilities"
+    given = model.outputs is Outputs.PROBABILITIES
     return _joined([_follow(network, x, d, given, certify, noted) for network in model.networks], 0)
 
 

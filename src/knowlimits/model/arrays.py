@@ -1,11 +1,14 @@
 """What goes into a model, and what comes out: points ``(n, ...)``, rays of them, and logits ``(members, n, classes)``."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from knowlimits.options import chosen
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 
@@ -26,17 +29,22 @@ def as_points(name: str, value: Any) -> Tensor:
     return points
 
 
+class Towards(StrEnum):
+    """Directions that are said in a word."""
+
+    FEATURES = "features"
+    RANDOM = "random"
+
+
 def as_rays(origins: Any, directions: Any, random_state: Any = None) -> tuple[Tensor, Tensor]:
     """Starts and directions of rays, as `knowlimits.far_field` takes them, in float64."""
     origins = as_points("origins", origins)
     if isinstance(directions, str):
-        if directions == "features":
+        if chosen(Towards, "directions", directions, ", or an array") is Towards.FEATURES:
             n, features = len(origins), origins[0].numel()
             steps = torch.eye(features, dtype=torch.float64)[:, None] * torch.tensor([-1.0, 1.0], dtype=torch.float64)[:, None]
             steps = steps.reshape(-1, *origins.shape[1:])
             return origins.repeat_interleave(2 * features, 0), steps.repeat(n, *[1] * (origins.ndim - 1))
-        if directions != "random":
-            raise ValueError(f"directions must be an array, 'features' or 'random'. Got {directions!r} instead.")
         from sklearn.utils import check_random_state
 
         drawn = torch.tensor(check_random_state(random_state).normal(size=tuple(origins.shape)))

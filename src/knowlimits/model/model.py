@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +21,13 @@ from knowlimits.model.stack import Stack
 
 # Names that are shown.
 _SHOWN = 5
+
+
+class Outputs(StrEnum):
+    """What networks return."""
+
+    LOGITS = "logits"
+    PROBABILITIES = "probabilities"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,7 +51,7 @@ class Model:
 
     name: str
     inner: tuple[nn.Module, ...]
-    outputs: str = "logits"
+    outputs: Outputs = Outputs.LOGITS
     steps: Steps | None = None
     classes_: np.ndarray | None = None
     n_features_in_: int | None = None
@@ -117,7 +125,7 @@ class Model:
 
     def probabilities(self, points: Tensor) -> Tensor:
         """Probabilities of the members at points ``(n, ...)`` in one pass, with gradients: ``(members, n, classes)``."""
-        given = self.outputs == "probabilities"
+        given = self.outputs is Outputs.PROBABILITIES
         outputs = torch.cat([outputs_of(network, points, given) for network in self.networks]).double()
         return outputs if given else outputs.softmax(-1)
 

@@ -13,17 +13,16 @@ import torch
 from torch import nn
 
 from knowlimits.model.exported import with_linear_modules
-from knowlimits.model.model import Model, check_numbers, linear, with_steps
+from knowlimits.model.model import Model, Outputs, check_numbers, linear, with_steps
 from knowlimits.model.modes import check_mode
 from knowlimits.model.pipelines import Steps, before_last
 from knowlimits.model.stack import Stack
+from knowlimits.options import chosen
 
 ACCEPTED = (
     "a fitted classifier of knowlimits, a torch.nn.Module, a torch.export program, a fitted scikit-learn MLPClassifier, "
     "a Pipeline of affine steps that ends in one of these, or a list of any of them"
 )
-#: What a network may return.
-OUTPUTS = ("logits", "probabilities")
 
 
 def read(model: Any, outputs: str | None = None) -> Model:
@@ -50,22 +49,21 @@ def read(model: Any, outputs: str | None = None) -> Model:
           outputs   logits
           steps     none
     """
-    if outputs is not None and outputs not in OUTPUTS:
-        raise ValueError(f"outputs must be 'logits' or 'probabilities'. Got {outputs!r} instead.")
+    wanted = None if outputs is None else chosen(Outputs, "outputs", outputs)
     if isinstance(model, Model):
-        if outputs not in (None, model.outputs):
-            raise ValueError(f"outputs must be {model.outputs!r}, as which the model was read. Got {outputs!r} instead.")
+        if wanted not in (None, model.outputs):
+            raise ValueError(f"outputs must be '{model.outputs}', as which the model was read. Got '{wanted}' instead.")
         return model
-    outputs, name, steps, last = outputs or "logits", type(model).__name__, None, model
+    returned, name, steps, last = wanted or Outputs.LOGITS, type(model).__name__, None, model
     if is_sklearn("Pipeline", model):
         last = model.steps[-1][1]
         name, steps = type(last).__name__, Steps.of(model)
-    inner = _copied(_flat(last, outputs))
+    inner = _copied(_flat(last, returned))
     classes, names = getattr(model, "classes_", None), getattr(model, "feature_names_in_", None)
     return Model(
         name,
         inner,
-        outputs,
+        returned,
         steps,
         None if classes is None else np.asarray(classes),
         getattr(model, "n_features_in_", inner[0].n_features if isinstance(inner[0], Stack) and steps is None else None),
@@ -80,12 +78,12 @@ def read_logits(model: Any) -> Model:
         ValueError: if it was read as one that returns probabilities.
     """
     model = read(model)
-    if model.outputs != "logits":
-        raise ValueError(f"model must return logits here. Got one that was read with outputs={model.outputs!r}.")
+    if model.outputs is not Outputs.LOGITS:
+        raise ValueError(f"model must return logits here. Got one that was read with outputs='{model.outputs}'.")
     return model
 
 
-def _flat(model: Any, outputs: str) -> list[nn.Module]:
+def _flat(model: Any, outputs: Outputs) -> list[nn.Module]:
     if isinstance(model, Model):
         return list(read(model, outputs).networks)
     if not isinstance(model, list | tuple | nn.ModuleList):

@@ -15,7 +15,7 @@ from torch import Tensor
 from knowlimits._torch import above_dispatch, name_of, returns_views, tree_map
 from knowlimits.follow.bounds import EPS, MOST_TERMS
 from knowlimits.follow.domain import Domain
-from knowlimits.follow.operations import Affine, Joint, Maximum, Smooth
+from knowlimits.follow.operations import Affine, Joint, Maximum, Of, Smooth
 from knowlimits.follow.parts import Parts, first
 from knowlimits.follow.refusals import Refused
 from knowlimits.plane import maxima
@@ -134,9 +134,9 @@ class Floats(Domain):
 
     def in_words(self, entry: Maximum) -> Callable[..., Any] | None:
         """Maxima as ReLUs."""
-        if entry.of == "axes":
+        if entry.of is Of.AXES:
             return partial(maxima.largest, met=self._enter)
-        return maxima.larger if entry.of == "pair" else None
+        return maxima.larger if entry.of is Of.PAIR else None
 
     def _enter(self, rows: int, size: int) -> None:
         self.tournaments.append(Tournament(self._steps, rows, size))

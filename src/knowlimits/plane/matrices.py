@@ -16,7 +16,7 @@ from torch import Tensor
 
 from knowlimits._torch import above_dispatch, returns_views, tree_map
 from knowlimits.follow.domain import Domain
-from knowlimits.follow.operations import Affine, Joint, Maximum, Smooth
+from knowlimits.follow.operations import Affine, Joint, Maximum, Of, Smooth
 from knowlimits.follow.parts import Call, Parts, first
 from knowlimits.follow.refusals import Refused
 from knowlimits.plane import maxima
@@ -183,12 +183,12 @@ class Matrices(Domain):
 
     def in_words(self, entry: Maximum) -> Callable[..., Any] | None:
         """Maxima along axes, as those of two."""
-        return maxima.largest if entry.of == "axes" else None
+        return maxima.largest if entry.of is Of.AXES else None
 
     def maximum(self, entry: Maximum, args: list[Any]) -> Points:
         """Choose the larger of two; in a ReLU the second is zero."""
         strides = [torch.empty_strided(a.shape, a.stride()) for a in args if isinstance(a, Tensor)]
-        if entry.of == "relu":
+        if entry.of is Of.ZERO:
             x, beside = self.numbers(args[0])
             chosen = self.arithmetic.larger(x, np.zeros((1,) * x.ndim, dtype=x.dtype))
             return Points(chosen, beside, torch.relu(strides[0]).stride())

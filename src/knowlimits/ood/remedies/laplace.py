@@ -5,6 +5,7 @@ is the inverse of the full Gauss-Newton matrix plus the prior's precision, which
 1992).
 """
 
+from enum import StrEnum
 from typing import Any, Self
 
 import numpy as np
@@ -21,8 +22,14 @@ from knowlimits.model.read import read_logits
 from knowlimits.model.stack import Stack
 from knowlimits.ood.detectors.view import Seen, View
 from knowlimits.ood.sizes import sizes_of
+from knowlimits.options import chosen
 
-LINKS = ("probit", "sampling")
+
+class Link(StrEnum):
+    """How probabilities are made of a Gaussian over logits."""
+
+    PROBIT = "probit"
+    SAMPLING = "sampling"
 
 
 class LastLayerLaplace(ClassifierMixin, BaseEstimator):
@@ -70,8 +77,7 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: if the model has several members or no linear last layer, or an argument is not as it should be.
         """
-        if self.link not in LINKS:
-            raise ValueError(f"link must be one of {', '.join(LINKS)}. Got {self.link!r} instead.")
+        chosen(Link, "link", self.link)
         model = read_logits(self.model).to("cpu")
         if len(model.one_by_one()) > 1:
             raise ValueError("model must have one member. Got several: take one of them.")
@@ -129,7 +135,7 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Probabilities, ``(n, classes)``, by the last layer's inputs, for those who have them already."""
         h = _with_one(features, 1.0)
-        if self.link == "sampling":
+        if self.link == Link.SAMPLING:
             return self._sampled(h, None)
         # The same in units in which no square overflows.
         sizes = sizes_of(h)
@@ -159,7 +165,7 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         still = (rate == 0).all(1)
         # Means and variances grow like a and a ** 2, beside which the 1 of the probit vanishes, unless nothing moves.
         h = np.where(still[:, None], offset, rate)
-        if self.link == "sampling":
+        if self.link == Link.SAMPLING:
             return self._sampled(offset, rate)
         return self._probit(h, still.astype(float))
 

@@ -23,8 +23,9 @@ from torch import Tensor
 from knowlimits import scores
 from knowlimits._machine import are_small, one_thread
 from knowlimits.model.stack import Stack
+from knowlimits.options import check_choice
 from knowlimits.progress import progress_bar
-from knowlimits.train.classifiers.checks import check_choice, check_device, check_integer, check_real
+from knowlimits.train.classifiers.checks import check_device, check_integer, check_real
 from knowlimits.train.classifiers.docstrings import inherit_args
 from knowlimits.train.networks import ClassWeight, Method, Point, Settings, Trained, train
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from knowlimits.model.stack import Stack
+from knowlimits.options import check_choice
 from knowlimits.train.classifiers.base import StackClassifier, Task, stack
-from knowlimits.train.classifiers.checks import check_choice, check_integer, check_real
+from knowlimits.train.classifiers.checks import check_integer, check_real
 from knowlimits.train.networks import KLWeights, Settings, Trained, Variational, stream
 
 

@@ -1,6 +1,5 @@
 """Errors about parameters, in one form: what must hold, and what was given instead."""
 
-from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -25,20 +24,6 @@ def check_real(name: str, value: Any, low: float, high: float = float("inf"), bo
     below = number <= high if bounds[1] == "]" else number < high
     if not (above and below):
         raise ValueError(accepted)
-
-
-def check_choice(name: str, value: Any, choices: Iterable[str], beside: str = "") -> None:
-    """Raise unless `value` is one of `choices`, an enumeration's members or a registry's names.
-
-    Args:
-        name: of the parameter.
-        value: what was given.
-        choices: what is accepted.
-        beside: what else is accepted, and has been checked for, as text that goes on after the last choice.
-    """
-    names = [str(choice) for choice in choices]
-    if not isinstance(value, str) or value not in names:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, names))}{beside}. Got {value!r} instead.")
 
 
 def check_device(device: Any) -> None:

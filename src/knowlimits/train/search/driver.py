@@ -15,9 +15,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sklearn.utils.validation import check_X_y
 
+from knowlimits.options import check_choice
 from knowlimits.progress import progress_bar
 from knowlimits.train.classifiers import StackClassifier
-from knowlimits.train.classifiers.checks import check_choice
 from knowlimits.train.classifiers.holdout import check_rows
 from knowlimits.train.search.space import Space
 from knowlimits.train.search.storage import open_study
