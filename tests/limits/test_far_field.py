@@ -419,7 +419,7 @@ def test_outputs_that_are_probabilities():
         ({"origins": [[1.0, np.nan]]}, "origins must be finite. Got 1 values"),
         ({"origins": [["a", "b"]]}, "origins must be an array of real numbers"),
         ({"directions": [[1.0, 2.0, 3.0]]}, r"shape of origins, \(1, 2\). Got \(1, 3\)"),
-        ({"directions": "feature"}, "'features' or 'random'. Got 'feature'"),
+        ({"directions": "feature"}, "one of 'features', 'random', or an array. Got 'feature'"),
         ({"outputs": "scores"}, "outputs must be one of 'logits', 'probabilities'"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
     ],
