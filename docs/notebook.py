@@ -14,7 +14,6 @@ PAGE = Path(__file__).with_name("tutorial.md")
 def notebook() -> str:
     """The text of the notebook."""
     notebook = jupytext.reads(PAGE.read_text(), fmt="md")
-    # Notebooks are read where they lie, and pages by their address: links of pages are left as they are.
     for number, cell in enumerate(notebook.cells):
         # Cells have an id each, at random unless it is given.
         cell["id"] = f"cell-{number}"
