@@ -148,3 +148,13 @@ def test_constants_of_bounds_are_in_the_docs():
         # What only divides work into blocks decides no result, and the distance from 1 to the next float is no choice.
         numbers -= {"EPS", "_BLOCK", "_DENSE", "_FIRST"}
         assert {(module, name) for name in numbers} <= listed
+
+
+def test_a_class_name_means_one_thing():
+    homes = {}
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(str(path.relative_to(SOURCE)))
+    assert len(homes) > 100
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}

@@ -27,7 +27,7 @@ from torch import nn
 
 import knowlimits as kl
 from knowlimits.auditing.find import features, rays
-from knowlimits.auditing.find.columns import Source
+from knowlimits.auditing.find.columns import TableReader
 from knowlimits.auditing.find.settling import LEVEL, settled
 from knowlimits.model.pipelines import before_last
 
@@ -505,7 +505,7 @@ def test_columns_are_held_to_the_models(wine, pipeline):
         ValueError, match=r"X_test must have the columns of X, in their order. Got 'proline' where X has 'alcohol'"
     ):
         kl.audit(pipeline, X, y, X_test=X[X.columns[::-1]])
-    assert Source(kl.read(pipeline), X.to_numpy()).names == list(X.columns)
+    assert TableReader(kl.read(pipeline), X.to_numpy()).names == list(X.columns)
 
 
 def test_models_that_cannot_be_followed():

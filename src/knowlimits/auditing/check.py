@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from knowlimits.auditing.find.columns import Source
+from knowlimits.auditing.find.columns import TableReader
 from knowlimits.auditing.find.features import SURE
 from knowlimits.auditing.find.rays import rays
 from knowlimits.auditing.find.subject import some
@@ -54,7 +54,7 @@ def assert_far_field(
     # A guard and last-layer Laplace know their far field themselves.
     remedy = hasattr(model, "far_field")
     model = model if remedy else read_logits(model)
-    source = Source(model, X, feature_names)
+    source = TableReader(model, X, feature_names)
     rows = source.rows("X", X)
     columns = source.continuous(X, continuous)
     most = max(1, _RAYS // (2 * len(columns.names)))

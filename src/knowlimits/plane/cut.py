@@ -21,7 +21,7 @@ from knowlimits.follow.compiling import compiled
 DONE, SIGN, PIECES, VERTICES, TABLE, PARTS, CORNERS = range(7)
 
 
-class Cells(NamedTuple):
+class Polygons(NamedTuple):
     """Cells to split: ``corners[starts[c]:starts[c + 1]]`` are the vertices of cell c in order."""
 
     starts: np.ndarray
@@ -47,11 +47,11 @@ class Vertices(NamedTuple):
     shares: np.ndarray
 
 
-class Parts(NamedTuple):
+class NewPolygons(NamedTuple):
     """Resulting cells, with room for more.
 
     Attributes:
-        starts, corners: as those of `Cells`.
+        starts, corners: as those of `Polygons`.
         origins: the cell that each is a part of.
         bits: its positive units, ``(parts, words)``.
     """
@@ -93,7 +93,7 @@ class Progress(NamedTuple):
 
 @compiled(allocates=False)
 def refine(
-    at: Progress, cells: Cells, vertices: Vertices, table: np.ndarray, first: int, parts: Parts, pieces: Pieces
+    at: Progress, cells: Polygons, vertices: Vertices, table: np.ndarray, first: int, parts: NewPolygons, pieces: Pieces
 ) -> tuple[int, Progress]:  # pragma: no cover - compiled
     """Split cells by all units, on from where it has come to.
 
@@ -174,7 +174,7 @@ def _find_cut(
 
 
 @compiled(inline="always")
-def _short_of_parts(parts: Parts, made: int, corners: int) -> int:  # pragma: no cover - compiled
+def _short_of_parts(parts: NewPolygons, made: int, corners: int) -> int:  # pragma: no cover - compiled
     """Whether there is room for one more part."""
     if made >= parts.origins.shape[0]:
         return PARTS
@@ -195,7 +195,7 @@ def _short_of_room(
 
 @compiled(inline="always")
 def _keep(
-    parts: Parts, made: int, used: int, heap: np.ndarray, low: int, high: int, cell: int, positive: np.ndarray
+    parts: NewPolygons, made: int, used: int, heap: np.ndarray, low: int, high: int, cell: int, positive: np.ndarray
 ) -> int:  # pragma: no cover - compiled
     """Enter a piece that nothing cuts among the parts; where its corners end."""
     for k in range(low, high):

@@ -30,7 +30,7 @@ _FEW = 8
 _TOGETHER = 2**17
 
 
-class Split(NamedTuple):
+class Step(NamedTuple):
     """What a refinement did.
 
     Attributes:
@@ -69,7 +69,7 @@ class Mesh:
     parents: np.ndarray
     shares: np.ndarray
     steps: np.ndarray
-    history: tuple[Split, ...] = ()
+    history: tuple[Step, ...] = ()
     resolved: int = 0
     most_bytes: int = MOST_BYTES
 
@@ -182,7 +182,7 @@ class Mesh:
             parents=at.parents,
             shares=at.shares,
             steps=np.concatenate([self.steps, np.full(new, step)]),
-            history=(*self.history, Split(parts.origins[:made].copy(), parts.bits[:made].copy(), values.shape[1])),
+            history=(*self.history, Step(parts.origins[:made].copy(), parts.bits[:made].copy(), values.shape[1])),
             resolved=self.resolved + resolved,
         )
         points, doubts = grown.extend(self.points, self.doubts)
@@ -296,7 +296,7 @@ class _Refinement:
         cut.signs(self.vertices, old)
         self.table = _table(1 << (2 * old + 64).bit_length())
         cells = 2 * mesh.cells + 64
-        self.parts = cut.Parts(
+        self.parts = cut.NewPolygons(
             starts=np.zeros(cells + 1, np.int64),
             corners=np.empty(2 * len(mesh.corners) + 256, np.int64),
             origins=np.empty(cells, np.int64),
@@ -306,7 +306,7 @@ class _Refinement:
 
     def run(self) -> int:
         """Go on until all is done, or something is wanted."""
-        cells = cut.Cells(self.mesh.starts, self.mesh.corners)
+        cells = cut.Polygons(self.mesh.starts, self.mesh.corners)
         code, at = cut.refine(self.at, cells, self.vertices, self.table, self.mesh.vertices, self.parts, self.pieces)
         self.at = cut.Progress(*at)
         return code
@@ -325,10 +325,10 @@ class _Refinement:
             cut.rehash(old, self.table)
         elif short == cut.PARTS:
             starts, corners, origins, bits = self.parts
-            self.parts = cut.Parts(_doubled(starts), corners, _doubled(origins), _doubled(bits))
+            self.parts = cut.NewPolygons(_doubled(starts), corners, _doubled(origins), _doubled(bits))
         elif short == cut.CORNERS:
             starts, corners, origins, bits = self.parts
-            self.parts = cut.Parts(starts, _doubled(corners), origins, bits)
+            self.parts = cut.NewPolygons(starts, _doubled(corners), origins, bits)
 
     def resolve(self, exact: Callable[[int, Lineage], tuple[list[int], np.ndarray]], together: bool) -> None:
         """Put true signs and values at the vertex that is in doubt; others are told of if they may be found out together."""

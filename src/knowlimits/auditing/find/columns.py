@@ -32,7 +32,7 @@ class Continuous:
     left_out: dict[str, str]
 
 
-class Source:
+class TableReader:
     """Reads tables for a model, through the steps of its pipeline if it is one, and says in one line what is wrong with them.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from knowlimits.auditing.find.columns import Continuous, Source
+from knowlimits.auditing.find.columns import Continuous, TableReader
 from knowlimits.model.model import Model
 from knowlimits.model.read import read_logits
 
@@ -75,7 +75,7 @@ def read_subject(
         ValueError: if data and model do not fit; the text says where.
     """
     model = read_logits(model).to("cpu")
-    source = Source(model, X, feature_names)
+    source = TableReader(model, X, feature_names)
     rows = source.rows("X", X)
     columns = source.continuous(X, continuous)
     try:

@@ -16,14 +16,14 @@ from knowlimits.ood.remedies.laplace import LastLayerLaplace
 from knowlimits.train.classifiers import StackClassifier
 from knowlimits.train.classifiers.holdout import Split
 
-#: Distances from all data that the table and the figure show; the last is infinity.
+#: DetectionByDistance from all data that the table and the figure show; the last is infinity.
 DISTANCES = (*np.geomspace(1, 1e4, 13), np.inf)
 # Directions, and test points, that are compared.
 _ANGLES, _TEST = 360, 1000
 
 
 @dataclass(frozen=True)
-class Detection:
+class DetectionByDistance:
     """How well a score of a model tells points far away from test data.
 
     Attributes:
@@ -37,7 +37,7 @@ class Detection:
     aurocs: tuple[float, ...]
 
 
-def measure_detection(name: str, model: StackClassifier, data: Split) -> list[Detection]:
+def measure_detection(name: str, model: StackClassifier, data: Split) -> list[DetectionByDistance]:
     """All scores of a model, on points at a distance from the ball that holds the data."""
     centre = data.X.mean(0)
     radius = np.linalg.norm(data.X - centre, axis=1).max()
@@ -48,7 +48,9 @@ def measure_detection(name: str, model: StackClassifier, data: Split) -> list[De
     inside = panel.at(data.X_test[:_TEST])
     outside = [panel.at(rim + distance * directions) for distance in DISTANCES[:-1]]
     outside.append({score: growth.limit for score, growth in panel.along(rim, directions).items()})
-    return [Detection(name, score, tuple(auroc(near, far[score]) for far in outside)) for score, near in inside.items()]
+    return [
+        DetectionByDistance(name, score, tuple(auroc(near, far[score]) for far in outside)) for score, near in inside.items()
+    ]
 
 
 def remedies(models: dict[str, StackClassifier], data: Split) -> dict[str, Any]:

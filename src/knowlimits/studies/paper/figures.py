@@ -13,7 +13,7 @@ from matplotlib.image import AxesImage
 
 from knowlimits.plots import TITLES, edges, gradient_map, gradient_norm, grid, scatter, score_map, score_norm
 from knowlimits.studies.paper.clusters import BOX, Clusters
-from knowlimits.studies.paper.distances import DISTANCES, Detection
+from knowlimits.studies.paper.distances import DISTANCES, DetectionByDistance
 from knowlimits.studies.paper.far_away import Profile
 from knowlimits.studies.paper.maps import Map
 
@@ -138,7 +138,7 @@ _LINES = {
 }
 
 
-def detection(results: Sequence[Detection]) -> Figure:
+def detection(results: Sequence[DetectionByDistance]) -> Figure:
     """How well scores tell points far away from test data, by distance: a panel for each model, infinity at the right edge."""
     models = list(dict.fromkeys(one.model for one in results))
     columns = min(3, len(models))

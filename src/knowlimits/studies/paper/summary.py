@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from knowlimits.studies.half_moons import METRICS
 from knowlimits.studies.markdown import table
 from knowlimits.studies.paper.departures import Departure
-from knowlimits.studies.paper.distances import DISTANCES, Detection
+from knowlimits.studies.paper.distances import DISTANCES, DetectionByDistance
 from knowlimits.studies.paper.far_away import CONFIDENT, SCORES, Limits, Polytopes
 from knowlimits.studies.paper.maps import Map
 
@@ -47,7 +47,7 @@ class Results:
     maps: Sequence[Map]
     limits: Sequence[Limits]
     polytopes: Sequence[Polytopes]
-    detection: Sequence[Detection]
+    detection: Sequence[DetectionByDistance]
     seeds: int
     draws: int
     individual: bool
@@ -78,7 +78,7 @@ def polytopes_csv(polytopes: Sequence[Polytopes]) -> _Csv:
     return columns, [[p.model, *(f"{value:.6g}" for value in (p.cells, p.unbounded, p.share))] for p in polytopes]
 
 
-def detection_csv(detection: Sequence[Detection]) -> _Csv:
+def detection_csv(detection: Sequence[DetectionByDistance]) -> _Csv:
     """Columns and rows of `tables/detection.csv`."""
     columns = ["model", "score", *(f"{distance:.4g}" for distance in DISTANCES)]
     return columns, [[one.model, one.score, *(f"{value:.4f}" for value in one.aurocs)] for one in detection]
@@ -110,7 +110,7 @@ def _polytopes_markdown(polytopes: Sequence[Polytopes]) -> str:
     return table(["model", "cells", "unbounded", f"directions with confidence ≥ {CONFIDENT}"], rows)
 
 
-def detection_markdown(detection: Sequence[Detection]) -> str:
+def detection_markdown(detection: Sequence[DetectionByDistance]) -> str:
     """At infinity, a row for each score."""
     models = list(dict.fromkeys(one.model for one in detection))
     names = list(dict.fromkeys(one.score for one in detection))
