@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ import knowlimits as kl
 from knowlimits.auditing.find import features, rays
 from knowlimits.auditing.find.columns import TableReader
 from knowlimits.auditing.find.settling import LEVEL, settled
+from knowlimits.auditing.show.sentences import verdict
 from knowlimits.model.pipelines import before_last
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
@@ -228,6 +230,21 @@ def test_the_verdict_speaks_of_what_the_tables_say(audited):
     for name in ("guarded entropy", "last-layer Laplace", str(soonest)):
         assert name in page
     assert max(map(len, page.splitlines())) <= 140
+
+
+@pytest.mark.parametrize(
+    ("low", "auroc", "high", "said"),
+    [
+        (0.1, 0.2, 0.3, "calls such rows more familiar than the data"),
+        (0.7, 0.8, 0.9, "finds such rows less familiar than the data"),
+        (0.44, 0.49, 0.55, "does not tell such rows from the data"),
+    ],
+)
+def test_the_verdict_on_a_score_goes_by_its_interval(audited, low, auroc, high, said):
+    detection = audited._found.detection
+    ends = {"auroc_low": low, "auroc": auroc, "auroc_high": high}
+    changed = replace(detection, **{name: np.full_like(detection.auroc, value) for name, value in ends.items()})
+    assert said in " ".join(verdict(replace(audited._found, detection=changed)))
 
 
 def test_frames(audited):

@@ -104,9 +104,13 @@ def _as_detector(found: Detection) -> str:
     # Rows of which one column went to infinity.
     auroc, low, high, refused = (values[:, 0, -1] for values in (found.auroc, found.auroc_low, found.auroc_high, found.refused))
     own, best = found.scores.index("entropy"), found.best
-    judged = "calls such rows more familiar" if auroc[own] < 0.5 else "finds such rows less familiar"
+    judged = "does not tell such rows from the data"
+    if high[own] < 0.5:
+        judged = "calls such rows more familiar than the data"
+    elif low[own] > 0.5:
+        judged = "finds such rows less familiar than the data"
     return (
-        f"At infinity its entropy {judged} than the data: area under the ROC curve {auroc[own]:.2f} ({low[own]:.2f} to "
+        f"At infinity its entropy {judged}: area under the ROC curve {auroc[own]:.2f} ({low[own]:.2f} to "
         f"{high[own]:.2f}), where 0.5 is a coin; a threshold that accepts 95% of the data refuses {refused[own]:.0%}. The best "
         f"of the scores there is {label(found.scores[best])}: {auroc[best]:.2f}, refusing {refused[best]:.0%}."
     )
