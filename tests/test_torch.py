@@ -240,6 +240,16 @@ def test_operations_that_reach_no_mode():
     ]
 
 
+def test_operations_in_place():
+    assert [name for name in ("add_", "add", "_softmax_", "relu_", "_to_copy") if _torch.is_in_place(name)] == ["add_", "relu_"]
+
+
+def test_tensors_among_arguments():
+    x, y, z = torch.zeros(3)
+    assert [id(one) for one in _torch.among([x, 1, [y, None], (z,), "text"], torch.Tensor)] == [id(x), id(y), id(z)]
+    assert _torch.among([x, [y]], nn.Parameter) == []
+
+
 def test_trees():
     tree = ([1, (2, 3)], {"a": 4})
     assert _torch.tree_map(lambda n: 10 * n, tree) == ([10, (20, 30)], {"a": 40})

@@ -29,7 +29,7 @@ What is needed, all of it in torch 2.6 unless said otherwise:
 import contextlib
 import ctypes
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,22 @@ def is_operation(target: Any) -> bool:
 def name_of(func: Any) -> str:
     """The name of an operation, without that of its form: "add" for `aten::add.Tensor`."""
     return func.overloadpacket.__name__
+
+
+def is_in_place(name: str) -> bool:
+    """Whether an operation of this name writes into its first argument: "add_", but not "_softmax_"."""
+    return name.endswith("_") and not name.startswith("_")
+
+
+def among(arguments: Iterable[Any], kind: type[Any]) -> list[Any]:
+    """Tensors of a class among an operation's arguments or results, which are values and lists of values."""
+    found = []
+    for a in arguments:
+        if isinstance(a, kind):
+            found.append(a)
+        elif isinstance(a, list | tuple):
+            found += [one for one in a if isinstance(one, kind)]
+    return found
 
 
 @functools.cache

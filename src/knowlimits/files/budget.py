@@ -6,14 +6,14 @@ of inputs is bounded too, as what is harmless for a few inputs need not be so fo
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from knowlimits._torch import Held, OperationMode, memory_of, name_of
+from knowlimits._torch import Held, OperationMode, among, is_in_place, memory_of, name_of
 
 # Of all tensors that one evaluation has at once, beside the weights in the file.
 MOST_BYTES = 4 * 2**30
@@ -77,18 +77,18 @@ class Meter(OperationMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = name_of(func)
-        tensors = _tensors(args)
+        tensors = among(args, Tensor)
         steps, numbers, spare = _FORESEEN[name](*args) if name in _FORESEEN else (0.0, 0, 0)
         size = tensors[0].element_size() if tensors else 8
         self._work(name, steps)
         self._room(name, numbers, (numbers + spare) * size)
         result = func(*args, **(kwargs or {}))
-        made = _tensors((result,))
+        made = among((result,), Tensor)
         before = {memory_of(t) for t in tensors}
         new = [r for r in made if memory_of(r) not in before]
         for tensor in new:
             self.hold(name, tensor)
-        if not made or new or _is_in_place(name):
+        if not made or new or is_in_place(name):
             written = sum(r.numel() for r in made)
             self._work(name, (_WRITTEN + _SORTED * (name in _SORTS)) * written + sum(t.numel() for t in tensors))
             # A kernel may lay out what was only repeated in name.
@@ -133,21 +133,6 @@ class Meter(OperationMode):
         """Leave out what is no longer in use."""
         self._alive = {key: held for key, held in self._alive.items() if not held[0].expired()}
         self._in_use, self._since = sum(size for _, size in self._alive.values()), 0
-
-
-def _tensors(values: Iterable[Any]) -> list[Tensor]:
-    """Tensors among values and lists of values."""
-    found: list[Tensor] = []
-    for value in values:
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, list | tuple):
-            found += [one for one in value if isinstance(one, Tensor)]
-    return found
-
-
-def _is_in_place(name: str) -> bool:
-    return name.endswith("_") and not name.startswith("_")
 
 
 def _repeated(tensor: Tensor) -> int:

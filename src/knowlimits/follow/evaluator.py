@@ -5,7 +5,7 @@ not its classes, so that residual connections and user-written modules need no s
 does to a traced tensor is the domain's business.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,9 +16,11 @@ from torch.overrides import TorchFunctionMode
 from knowlimits._torch import (
     OperationMode,
     above_dispatch,
+    among,
     can_be_decomposed,
     decomposed,
     draws,
+    is_in_place,
     name_of,
     parameters,
     results,
@@ -104,7 +106,7 @@ class Evaluator(OperationMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        traced = _traced_among(args) + (_traced_among(kwargs.values()) if kwargs else [])
+        traced = among(args, Traced) + (among(kwargs.values(), Traced) if kwargs else [])
         name = name_of(func)
         # One that is in the table (RReLU's) draws in train mode only.
         if draws(func) and name.removesuffix("_") not in TABLE:
@@ -118,11 +120,11 @@ class Evaluator(OperationMode):
             with self:
                 result = words(*_given(func, args), **kwargs)
             return self.domain.laid_out(func, args, kwargs, result)
-        if entry is None and can_be_decomposed(func) and not _is_in_place(name):
+        if entry is None and can_be_decomposed(func) and not is_in_place(name):
             with self:
                 return decomposed(func, args, kwargs)
         result = None
-        if _is_in_place(name):
+        if is_in_place(name):
             if not isinstance(args[0], Traced):
                 raise self.refuse(name, "constant")
             if name[:-1] not in _WRITES:
@@ -131,14 +133,14 @@ class Evaluator(OperationMode):
         try:
             # Autograd too sees what is done to rates and offsets, which gives the gradient of a limit.
             with above_dispatch():
-                if _is_in_place(name):
+                if is_in_place(name):
                     return self.domain.write(args[0], result if result is not None else args[1] if len(args) > 1 else 0.0)
                 result = self._do(entry, func, name, args, kwargs, traced)
         except Refused as error:
             raise self.refuse(name, error.kind) from None
         except TooLarge as error:
             raise self.overflow(error.what) from None
-        self.largest = max(self.largest, *(r.numel() for r in _traced_among([result])), 0)
+        self.largest = max(self.largest, *(r.numel() for r in among([result], Traced)), 0)
         return result
 
     def _in_words(self, entry: Any) -> Callable[..., Any] | None:
@@ -164,7 +166,7 @@ class Evaluator(OperationMode):
                 raise Refused("comparison" if kwargs["dtype"] == torch.bool else "codes")
             return self.domain.copy(traced[0], kwargs.get("memory_format") or torch.preserve_format)
         if isinstance(entry, Move):
-            if name in _INDEXED and _traced_among(args[1:]):
+            if name in _INDEXED and among(args[1:], Traced):
                 raise Refused("codes")
             return self.domain.move(func, args, kwargs, traced)
         if isinstance(entry, Affine):
@@ -207,21 +209,6 @@ def _check_affine(entry: Affine, name: str, args: list[Any], kwargs: dict[str, A
         raise Refused("comparison")
     if name == "native_batch_norm" and args[5]:
         raise Refused("training")
-
-
-def _traced_among(arguments: Iterable[Any]) -> list[Any]:
-    """Traced tensors among an operation's arguments, which are values and lists of values."""
-    found = []
-    for a in arguments:
-        if isinstance(a, Traced):
-            found.append(a)
-        elif isinstance(a, list | tuple):
-            found += [one for one in a if isinstance(one, Traced)]
-    return found
-
-
-def _is_in_place(name: str) -> bool:
-    return name.endswith("_") and not name.startswith("_")
 
 
 def _given(func: Any, args: list[Any]) -> list[Any]:
