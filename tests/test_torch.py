@@ -4,6 +4,7 @@ These run on the oldest and on the newest torch that we state, also where most o
 """
 
 import ast
+import functools
 import logging
 import pickle
 import subprocess
@@ -284,6 +285,21 @@ def test_parents_of_layers():
 def test_homes_of_wrapping_modules():
     compiled = torch.compile(nn.Linear(1, 1), backend="eager")
     assert all(kind.__module__.startswith(_torch.WRAPPERS) for kind in (type(compiled), torch.jit.ScriptModule))
+
+
+def test_what_was_compiled():
+    module = nn.Linear(1, 1)
+    assert _torch.uncompiled(torch.compile(module, backend="eager")) is module
+    assert _torch.uncompiled(torch.compile(abs_of, backend="eager")) is abs_of
+    wrapped = functools.wraps(torch.compile(abs_of, backend="eager"))(lambda x: -x)
+    for value in (module, abs_of, wrapped, 3, torch.nn.functional.linear):
+        assert _torch.uncompiled(value) is value
+    module.compile(backend="eager")
+    assert _torch.uncompiled(module._compiled_call_impl) == module._call_impl
+
+
+def abs_of(x):
+    return x.abs()
 
 
 def test_hooks():

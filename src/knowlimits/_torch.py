@@ -22,8 +22,9 @@ What is needed, all of it in torch 2.6 unless said otherwise:
 7. Parents of its layers (`BATCH_NORMS`, `INSTANCE_NORMS`, `CONVOLUTIONS`), and a module's hooks (`hooks`).
 8. How modules of exported programs are made: names that they take for themselves (`IN_PROGRAMS`, of which some came after
    2.6), how they pack inputs (`plain_inputs`), and where torch logs what it raises (`LOGGERS`).
-9. Where the homes of wrapping modules are (`WRAPPERS`), and the function of MKL for threads (`mkl_threads`), which only some
-   builds of torch have, and which is None elsewhere.
+9. Where the homes of wrapping modules are (`WRAPPERS`), and what `torch.compile` was given (`uncompiled`), so that
+   copies hold nothing of its compiler.
+10. The function of MKL for threads (`mkl_threads`), which only some builds of torch have, and which is None elsewhere.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ import ctypes
 import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -232,6 +234,16 @@ LOGGERS = ("torch.export", "torch.fx.experimental.symbolic_shapes", "torch._subc
 def hooks(module: nn.Module) -> list[Any]:
     """The hooks that run before and after a module's `forward`."""
     return [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
+
+
+def uncompiled(value: Any) -> Any:
+    """The module or function that `torch.compile` was given, of what it returned; anything else as it is."""
+    if isinstance(value, nn.Module):
+        return value._orig_mod if type(value).__module__.startswith("torch._dynamo.") else value
+    # A person's wrapper round what was compiled has a copy of its attributes, and does something else.
+    if isinstance(value, FunctionType) and str(value.__globals__.get("__name__")).startswith("torch._dynamo."):
+        return vars(value).get("_torchdynamo_orig_callable", value)
+    return value
 
 
 def plain_inputs(graph: fx.Graph) -> fx.Graph:
