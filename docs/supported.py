@@ -27,6 +27,10 @@ holds it to them.
 A model is seen as its operations, whatever its modules are called. *Limits* are those of `kl.far_field`; *polytopes*, those of
 `kl.partition`, `kl.breakpoints` and `kl.horizon`, need operations that are piecewise linear. What is not here is refused by
 name, and [can be entered](extending.md) if it has an asymptote.
+
+Beside the table, limits go through any operation on numbers that no ray moves (codes for an embedding, in columns that the
+directions leave alone); through products and quotients, where one factor at most grows and the others come to their limits
+exponentially fast, as behind a sigmoid; and through functions such as `exp` or `cos` of what has a limit.
 """
 
 KINDS = {
@@ -65,7 +69,8 @@ LAYERS: list[tuple[tuple[int, ...], list[nn.Module]]] = [
     (_IMAGE, [nn.PixelUnshuffle(2)]),
     ((4, 2, 2), [nn.PixelShuffle(2), nn.ChannelShuffle(2)]),
     (_ROWS, [nn.RNN(3, 2, batch_first=True), nn.LSTM(3, 2, batch_first=True), nn.GRU(3, 2, batch_first=True)]),
-    ((3, 4), [nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)]),
+    ((4, 4), [nn.Fold(3, 2)]),
+    ((3, 4), [nn.TransformerEncoderLayer(4, 2, 8, batch_first=True, norm_first=first) for first in (False, True)]),
 ]
 
 
@@ -129,7 +134,8 @@ def page() -> str:
     for shape, layers in LAYERS:
         for layer in layers:
             limits, cells, why = tried(layer, shape)
-            lines.append(f"| `{type(layer).__name__}` | {limits} | {cells} | {why} |")
+            name = type(layer).__name__ + "(norm_first=True)" * getattr(layer, "norm_first", False)
+            lines.append(f"| `{name}` | {limits} | {cells} | {why} |")
     lines += [
         "",
         "## ONNX operators\n",

@@ -223,6 +223,19 @@ def test_operations_that_draw():
     assert not _torch.draws(torch.ops.aten.relu.default)
 
 
+def test_operations_on_each_number():
+    assert _torch.is_pointwise(torch.ops.aten.eq.Tensor)
+    assert not _torch.is_pointwise(torch.ops.aten.sort.default)
+
+
+def test_operations_whose_results_have_a_shape_that_hangs_on_numbers():
+    aten = torch.ops.aten
+    assert all(
+        map(_torch.depends_on_data, (aten.nonzero.default, aten._local_scalar_dense.default, aten.masked_select.default))
+    )
+    assert not _torch.depends_on_data(aten.embedding.default)
+
+
 def test_operations_in_other_words():
     linear, relu = torch.ops.aten.linear.default, torch.ops.aten.relu.default
     assert (_torch.can_be_decomposed(linear), _torch.can_be_decomposed(relu)) == (True, False)

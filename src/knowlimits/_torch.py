@@ -172,6 +172,18 @@ def draws(func: Any) -> bool:
 
 
 @functools.cache
+def is_pointwise(func: Any) -> bool:
+    """Whether an operation does the same to each number, or to numbers at the same place of several tensors."""
+    return torch.Tag.pointwise in func.tags
+
+
+@functools.cache
+def depends_on_data(func: Any) -> bool:
+    """Whether the shape of an operation's result, or what Python sees of it, hangs on the numbers that it is given."""
+    return not {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}.isdisjoint(func.tags)
+
+
+@functools.cache
 def can_be_decomposed(func: Any) -> bool:
     """Whether torch has an operation in words of others."""
     return func._can_decompose()

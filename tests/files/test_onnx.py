@@ -109,8 +109,12 @@ def test_what_only_looks_like_an_activation_stays_as_it_is(name):
     x = draw(FIVE, 4)
     module = read_onnx(model.SerializeToString())
     np.testing.assert_allclose(module(torch.from_numpy(x)), ReferenceEvaluator(model).run(None, {"x": x})[0], atol=1e-6)
-    with pytest.raises(kl.UnsupportedOperation):
-        kl.far_field(module, x, x)
+    if name == "layer norm":
+        with pytest.raises(kl.UnsupportedOperation):
+            kl.far_field(module, x, x)
+    else:
+        # Products with gates, which have limits as they stand.
+        check_ray(module, (4,), smooth=True)
 
 
 X = draw(60, 4).astype(np.float32)

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from knowlimits import _torch
-from knowlimits.follow import Affine, Maximum, Rewrite, UnsupportedOperation, evaluator, follow, operations, register
+from knowlimits.follow import Affine, Joint, Maximum, Rewrite, UnsupportedOperation, evaluator, follow, operations, register
 from knowlimits.testing import check_radius, check_ray, draw_rays
 
 G = torch.Generator().manual_seed(0)
@@ -38,6 +38,16 @@ def in_place(function):
     return apply
 
 
+def attention(**settings):
+    """Attention to what a norm has brought to a limit."""
+
+    def apply(x):
+        x = F.layer_norm(x, x.shape[-1:])
+        return F.scaled_dot_product_attention(x, x.flip(-1), x * 2 + 1, **settings)
+
+    return apply
+
+
 W, B, V = const(4, 5), const(5), const(4)
 BATCH, ROWS, COLUMNS, MEMBERS, MEMBER_BIAS = const(12, 4, 5), const(12, 2), const(2, 4), const(2, 4, 5), const(2, 1, 5)
 INDEX = torch.tensor([2, 0, 0])
@@ -59,6 +69,9 @@ MOVES = [
     ("split", lambda x: x.split(2, 1)[1], (4,)),
     ("split_with_sizes", lambda x: x.split([1, 3], 1)[1], (4,)),
     ("chunk", lambda x: x.chunk(2, 1)[0], (4,)),
+    ("unsafe_split", lambda x: torch.unsafe_split(x, 2, 1)[1], (4,)),
+    ("unsafe_split_with_sizes", lambda x: torch.unsafe_split_with_sizes(x, [1, 3], 1)[1], (4,)),
+    ("channel_shuffle", lambda x: F.channel_shuffle(x, 2), (4, 2, 3)),
     ("unbind", lambda x: x.unbind(1)[3], (4,)),
     ("flip", lambda x: x.flip(1), (4,)),
     ("roll", lambda x: x.roll(1, 1), (4,)),
@@ -143,11 +156,24 @@ AFFINE = [
     ("pad replicate 3d", lambda x: F.pad(x, (1, 1, 1, 1, 1, 1), mode="replicate"), VOLUME),
     ("masked_fill", lambda x: x.masked_fill(MASK, 2.5), (4,)),
     ("lerp", lambda x: torch.lerp(x, V, 0.3), (4,)),
+    ("addcmul", lambda x: torch.addcmul(x, V, x, value=-2), (4,)),
+    ("addcdiv", lambda x: torch.addcdiv(V, x, V, value=3), (4,)),
+    ("im2col", lambda x: F.unfold(x, (2, 3), dilation=(2, 1), padding=(1, 0), stride=(1, 2)), IMAGE),
+    ("im2col of one channel", lambda x: F.unfold(x[:, None], 2), (4, 4)),
+    ("col2im", lambda x: F.fold(x, (5, 6), (2, 3), dilation=(2, 1), padding=1, stride=(1, 2)), (12, 15)),
     ("dropout in eval mode", nn.Dropout(0.5).eval(), (4,)),
     ("in place", in_place(lambda y: y.mul_(3).add_(V[1:]).sub_(1).neg_()), (4,)),
     ("in place copy", in_place(lambda y: y.copy_(y.flip(1) * 2)), (4,)),
     ("in place constant", in_place(lambda y: y[:, 0].fill_(3.0)), (4,)),
     ("in place zero", in_place(lambda y: y.zero_()), (4,)),
+    ("index_put", in_place(lambda y: y.__setitem__((slice(None), [0, 2]), y[:, 1:] * 3)), (4,)),
+    ("index_put of one", in_place(lambda y: y.__setitem__((slice(None), INDEX), y[:, :1])), (4,)),
+    ("index_put constants", in_place(lambda y: y.__setitem__((slice(None), [0, 2]), V[:2])), (4,)),
+    ("index_put by a mask", in_place(lambda y: y.__setitem__((slice(None), MASK[1:]), 2.0)), (4,)),
+    ("nan_to_num", lambda x: x.nan_to_num(nan=2.0), (4,)),
+    ("gaps", lambda x: torch.where(x.isnan() | ~x.isfinite() | torch.isinf(x), V, x), (4,)),
+    ("a check for gaps", lambda x: x if not x.isnan().any() else x * 0, (4,)),
+    ("gaps in place", in_place(lambda y: y.__setitem__(y.isnan(), 0.0)), (4,)),
     ("does not hang on the input", lambda x: torch.ones_like(x), (4,)),
 ]
 MAXIMA = [
@@ -178,6 +204,7 @@ MAXIMA = [
     ("min of two", lambda x: torch.min(x, V), (4,)),
     ("amax", lambda x: x.amax((1, 3)), IMAGE),
     ("amin", lambda x: x.amin(1, keepdim=True), IMAGE),
+    ("1-norm", lambda x: x.norm(1, dim=(1, 2)), SEQUENCE),
     ("max along an axis", lambda x: x.max(1).values, (4,)),
     ("min along an axis", lambda x: x.min(1, keepdim=True).values, (4,)),
     ("max of all", lambda x: torch.stack([row.max() - row.min() for row in x.unbind(0)]), (4,)),
@@ -189,6 +216,11 @@ MAXIMA = [
     ("adaptive_max_pool2d", lambda x: F.adaptive_max_pool2d(x, (3, 4)), IMAGE),
     ("adaptive_max_pool3d", lambda x: F.adaptive_max_pool3d(x, 2), VOLUME),
     ("maxout", lambda x: (x @ W[:, :4]).view(len(x), 2, 2).amax(2), (4,)),
+]
+# Maxima of which not every kink shows.
+NESTED = [
+    ("largest size", lambda x: torch.linalg.vector_norm(x, torch.inf, dim=1, keepdim=True), SEQUENCE),
+    ("smallest size", lambda x: torch.linalg.vector_norm(x, -torch.inf, dim=-1), SEQUENCE),
 ]
 SMOOTH = [
     ("sigmoid", torch.sigmoid, (4,)),
@@ -210,8 +242,29 @@ SMOOTH = [
     ("logsumexp", lambda x: x.logsumexp(1), (4,)),
     ("layer_norm", module(nn.LayerNorm, 4), (3, 4)),
     ("group_norm", module(nn.GroupNorm, 2, 4), (4, 3)),
+    ("rms_norm", module(nn.RMSNorm, (2, 4)), (3, 2, 4)),
+    ("2-norm", lambda x: x.norm(dim=1), (4,)),
+    ("3-norm", lambda x: x.norm(3, dim=(1, 2), keepdim=True), SEQUENCE),
+    ("std", lambda x: x.std((1, 2)), SEQUENCE),
+    ("lp_pool1d", nn.LPPool1d(2, 3, 2), SEQUENCE),
+    ("lp_pool2d", nn.LPPool2d(4, (2, 3)), IMAGE),
+    ("std of all", lambda x: x.std(-1, correction=0, keepdim=True), SEQUENCE),
+    ("glu", nn.GLU(), (4,)),
+    ("products of two inputs", lambda x: F.bilinear(x[:, :2].tanh(), x[:, 2:], BATCH[:3, :2, :2], V[:3]), (4,)),
+    ("softmax of some", lambda x: x.masked_fill(MASK, -torch.inf).softmax(1), (4,)),
+    ("softmax with a mask", lambda x: (x + torch.where(MASK, -torch.inf, 0.0)).softmax(1), (4,)),
+    ("attention", attention(scale=0.7), (5, 4)),
+    ("attention of heads", lambda x: attention()(x.unflatten(1, (2, 5))), (10, 4)),
+    ("attention to what came before", lambda x: attention(is_causal=True)(x.unflatten(1, (2, 5))), (10, 4)),
+    ("masked attention", attention(attn_mask=torch.eye(5).bool()), (5, 4)),
+    ("length 1", lambda x: (x + V) / (x + V).norm(dim=1, keepdim=True), (4,)),
+    ("normalize", lambda x: F.normalize(x + V), (4,)),
+    ("windows of mean 0 and variance 1", lambda x: (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 1e-3), SEQUENCE),
+    ("softsign", F.softsign, (4,)),
+    ("cosine_similarity", lambda x: F.cosine_similarity(x[:, :2], x[:, 2:] + 3), (4,)),
 ]
-CASES = {name: (function, shape) for name, function, shape in [*MOVES, *AFFINE, *MAXIMA, *SMOOTH]}
+ALL = [*MOVES, *AFFINE, *MAXIMA, *NESTED, *SMOOTH]
+CASES = {name: (function, shape) for name, function, shape in ALL}
 SMOOTH_NAMES = {name for name, _, _ in SMOOTH}
 
 
@@ -224,6 +277,10 @@ def test_agrees_with_forward_passes_far_out(name):
 @pytest.mark.parametrize(("function", "shape"), [pytest.param(f, s, id=n) for n, f, s in MAXIMA])
 def test_radius_is_the_last_kink(function, shape):
     check_radius(function, shape)
+
+
+def test_every_case_has_a_name_of_its_own():
+    assert len(CASES) == len(ALL)
 
 
 def test_every_entry_has_a_case(monkeypatch):
@@ -244,6 +301,9 @@ def test_every_entry_has_a_case(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "wrong", "case"),
     [
+        ("linalg_vector_norm", Joint(lambda r, o, *_: (r.norm(dim=1), o.norm(dim=1)), lambda *_: [1]), "2-norm"),
+        ("std", Joint(lambda r, o, *_, correction: (r.std((1, 2)), 0 * o.std((1, 2))), lambda *_: [1, 2]), "std"),
+        ("addcmul", Rewrite(lambda x, a, b, value=1: x + a * b), "addcmul"),
         ("addmm", Affine((1,), factors=(1, 2), contracts=True), "addmm"),  # the bias grows along the ray
         ("leaky_relu", Rewrite(lambda x, slope: torch.relu(x)), "leaky_relu"),
         ("abs", Rewrite(lambda x: x), "abs"),
@@ -286,7 +346,7 @@ class Named(nn.Module):
 
 class Gate(nn.Module):
     def forward(self, x):
-        return x * x.sigmoid()
+        return x * x.atan()
 
 
 class AlwaysDropout(nn.Module):
@@ -303,13 +363,14 @@ class PerChannel(nn.Module):
         return self.norm(x.unflatten(1, (2, 2))).flatten(1)
 
 
-class Recurrent(nn.Module):
-    def __init__(self, kind):
+class Packed(nn.Module):
+    def __init__(self):
         super().__init__()
-        self.cell = kind(1, 4, batch_first=True)
+        self.cell = nn.LSTM(1, 4, batch_first=True)
 
     def forward(self, x):
-        return self.cell(x[:, :, None])[0][:, -1]
+        packed = nn.utils.rnn.pack_padded_sequence(x[:, :, None], [4] * len(x), batch_first=True)
+        return self.cell(packed)[1][0][0]
 
 
 class Codes(nn.Module):
@@ -324,25 +385,57 @@ class Codes(nn.Module):
         return torch.cat([x[:, :3], self.embedding(code)], 1)
 
 
-class Recurrence(nn.Module):
-    """A recurrent layer without gates, as the message says to write it."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.again = nn.Linear(1, 4), nn.Linear(4, 4)
+class Filled(nn.Module):
+    """As `Writing`, by the operation that the message names."""
 
     def forward(self, x):
-        h = torch.zeros(len(x), 4, dtype=x.dtype)
-        for step in range(x.shape[1]):
-            h = torch.relu(self.first(x[:, step : step + 1]) + self.again(h))
-        return h
+        return torch.cat([x[:, :1], torch.zeros(len(x), 3, dtype=x.dtype)], 1)
 
 
-@pytest.mark.parametrize(
-    "remedy", [Codes(held=2), Recurrence(), PerChannel(nn.GroupNorm(2, 2))], ids=lambda m: type(m).__name__
-)
-def test_what_messages_say_to_do_helps(remedy):
-    check_ray(remedy.eval(), (4,), smooth=True)
+class SettledGate(nn.Module):
+    def forward(self, x):
+        return x * x.sigmoid()
+
+
+class Attention(nn.Module):
+    """Attention to what a norm has brought to a limit."""
+
+    def __init__(self, normed):
+        super().__init__()
+        self.norm = nn.LayerNorm(2) if normed else nn.Identity()
+        self.attention = nn.MultiheadAttention(2, 1, batch_first=True)
+
+    def forward(self, x):
+        x = self.norm(x.unflatten(1, (2, 2)))
+        return self.attention(x, x, x, need_weights=False)[0].flatten(1)
+
+
+class Length(nn.Module):
+    def forward(self, x):
+        return x / torch.sqrt(x.var(1, keepdim=True) + 1)
+
+
+class Deviation(nn.Module):
+    """As `Length`, by the operation that the message names."""
+
+    def forward(self, x):
+        return x / (x.std(1, keepdim=True) + 1)
+
+
+REMEDIES = [
+    (Codes(held=2), ()),
+    (Codes(), (3,)),
+    (PerChannel(nn.GroupNorm(2, 2)), ()),
+    (Filled(), ()),
+    (SettledGate(), ()),
+    (Attention(normed=True), ()),
+    (Deviation(), ()),
+]
+
+
+@pytest.mark.parametrize(("remedy", "held"), REMEDIES, ids=lambda value: type(value).__name__)
+def test_what_messages_say_to_do_helps(remedy, held):
+    check_ray(remedy.eval(), (4,), smooth=True, held=held)
 
 
 def test_group_norm_is_the_instance_norm_that_messages_say_it_is():
@@ -362,6 +455,16 @@ def test_group_norm_is_the_instance_norm_that_messages_say_it_is():
         (lambda x: x**2, "power"),
         (lambda x: torch.fmod(x, 2.0), "jumps"),
         (lambda x: x.bool().double(), "jumps"),
+        (lambda x: x.round(), "left alone by the rays"),
+        (lambda x: (x == 2).double(), "left alone by the rays"),
+        (lambda x: F.one_hot(x[:, 0].long(), 5), "left alone by the rays"),
+        (lambda x: F.threshold(x, 0.5, 0.0), "let the two be equal"),
+        (lambda x: x.tanh().round(), "either side of a jump.*without tanh"),
+        (lambda x: 1 / x.sigmoid(), "0 for a quotient.*add a constant"),
+        (lambda x: (x.tanh() + 1).log(), "0 for a quotient, a root or a logarithm"),
+        (lambda x: x * x.atan(), "too slowly.*gate by sigmoid, tanh or softmax"),
+        (lambda x: x.var(1), "take std"),
+        (lambda x: x @ x[0], "different rows"),
         (lambda x: torch.ones(len(x), 4).double().add_(x), "not in place"),
         (lambda x: x[0, 0].item(), "Python cannot read it"),
         (lambda x: F.batch_norm(x, None, None, training=True), "statistics of a batch"),
@@ -386,42 +489,28 @@ def test_hints_fit_the_operation(operation, hint):
         (nn.BatchNorm1d(4, track_running_stats=False).eval(), r"in eval mode too.*running statistics"),
         (PerChannel(nn.InstanceNorm1d(2)).train(), r"layers.1.norm \(InstanceNorm1d\).*in eval mode too.*GroupNorm"),
         (PerChannel(nn.InstanceNorm1d(2)).eval(), r"layers.1.norm \(InstanceNorm1d\).*in eval mode too.*GroupNorm"),
-        (Recurrent(nn.LSTM), r"layers.1.cell \(LSTM\).*gates multiply.*without gates.*torch.nn.Linear"),
-        (Recurrent(nn.GRU), r"layers.1.cell \(GRU\).*gates multiply"),
-        (Recurrent(nn.RNN), r"layers.1.cell \(RNN\).*without gates.*torch.nn.Linear"),
-        (nn.LSTMCell(4, 4), r"layers.1 \(LSTMCell\).*gates multiply"),
-        (Codes(), r"_to_copy in layers.1 \(Codes\).*codes.*hold their columns fixed"),
-        (nn.TransformerEncoderLayer(4, 2, 8).eval(), r"attention.*product"),
-        (nn.GLU(), r"glu in layers.1 \(GLU\).*product"),
+        (Codes(), r"_to_copy in layers.1 \(Codes\).*codes.*left alone by the rays"),
+        (nn.TransformerEncoderLayer(4, 2, 8).eval(), "different rows"),
+        (Attention(normed=False), r"in layers.1.attention \(MultiheadAttention\).*product.*torch.nn.LayerNorm"),
+        (Length(), r"var in layers.1 \(Length\).*take std"),
+        (Packed(), r"_pack_padded_sequence in layers.1 \(Packed\).*pad packed sequences"),
         (nn.Hardshrink(), r"hardshrink in layers.1 \(Hardshrink\)"),
-        (nn.MultiheadAttention(4, 1), "layers.1"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
 )
 def test_what_has_no_far_field_is_refused_by_name(inner, message):
-    if isinstance(inner, nn.MultiheadAttention):
-        attention = inner.eval()
-        inner = Attend(attention)
     with torch.no_grad(), pytest.raises(UnsupportedOperation, match=message):
         follow(Named(inner).double().requires_grad_(False), *draw_rays((4,)))
-
-
-class Attend(nn.Module):
-    def __init__(self, attention):
-        super().__init__()
-        self.attention = attention
-
-    def forward(self, x):
-        return self.attention(x[:, None], x[:, None], x[:, None])[0][:, 0]
 
 
 @pytest.mark.parametrize(
     "function",
     [
         lambda x: x * x,
-        lambda x: 1 / x,
+        lambda x: x / x.sigmoid(),
         lambda x: x**2,
-        lambda x: x / x.sum(1, keepdim=True),
+        lambda x: x * x.sum(1, keepdim=True),
+        lambda x: x * (x / x.norm(dim=1, keepdim=True)),
         lambda x: x @ x.t(),
         lambda x: (x > 0).double(),
         lambda x: torch.where(x > 0, x, 0.0),
@@ -436,6 +525,9 @@ class Attend(nn.Module):
         lambda x: F.max_pool1d(x[:, None], 2, return_indices=True)[1] + 1 + F.hardshrink(x),
         lambda x: x[0, 0].item(),
         lambda x: V[x[:, 0].long()],
+        lambda x: x + x[0],
+        in_place(lambda y: y.copy_(y.flip(0))),
+        in_place(lambda y: y[0].copy_(y[1])),
     ],
 )
 def test_nothing_is_silently_wrong(function):

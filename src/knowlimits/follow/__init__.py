@@ -1,6 +1,6 @@
 """Rays through any torch module: the table of operations, and what follows values along rays to infinity."""
 
-from knowlimits.follow.operations import Affine, Joint, Maximum, Move, Rewrite, Smooth, UnsupportedOperation, register
+from knowlimits.follow.operations import Affine, Joint, Maximum, Move, Rewrite, Smooth, Tail, UnsupportedOperation, register
 from knowlimits.follow.ray import Rays, blocks, follow, follow_several
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Rays",
     "Rewrite",
     "Smooth",
+    "Tail",
     "UnsupportedOperation",
     "blocks",
     "follow",

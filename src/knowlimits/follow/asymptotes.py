@@ -11,44 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from knowlimits._torch import name_of, tree_map
+from knowlimits._torch import name_of, returns_views, tree_map
+from knowlimits.follow import fixed
 from knowlimits.follow import owners as owned
 from knowlimits.follow.bounds import EPS, MOST_TERMS, SMOOTH
 from knowlimits.follow.changes import Changes
-from knowlimits.follow.domain import Domain, Traced
+from knowlimits.follow.domain import Domain
+from knowlimits.follow.dual import Ray, constant, is_fixed, is_still, laid_out, tail_of
 from knowlimits.follow.entries import OWN
-from knowlimits.follow.operations import Affine, Joint, Maximum, Of, Smooth
+from knowlimits.follow.operations import INDEXED, TABLE, Affine, Joint, Maximum, Move, Of, Smooth, Tail
 from knowlimits.follow.parts import Parts, first
+from knowlimits.follow.products import BILINEAR, product, quotient
 from knowlimits.follow.refusals import Refused, TooLarge, check_finite
-
-
-class Ray(Traced):
-    """A tensor of numbers that are eventually ``rate * a + offset``; exists inside `follow` only.
-
-    Attributes:
-        rate: growth per unit of `a`.
-        offset: value of the asymptote at ``a = 0``.
-        owners: the ray of every number (see `owners.py`).
-        errors: bounds on the rounding errors of rate and offset, or None.
-    """
-
-    rate: Tensor
-    offset: Tensor
-    owners: Tensor
-    errors: tuple[Tensor, Tensor] | None
-
-    @staticmethod
-    def __new__(cls, rate: Tensor, offset: Tensor, owners: Tensor, errors: tuple[Tensor, Tensor] | None = None) -> "Ray":
-        """Wrap two tensors of one shape."""
-        self = cls.wrap(offset.shape, offset.stride(), offset.dtype, offset.device)
-        self.rate, self.offset, self.owners = _laid_out(rate, offset), offset, owners
-        self.errors = errors and (_laid_out(errors[0], offset), _laid_out(errors[1], offset))
-        return self
-
-    @property
-    def like(self) -> Tensor:  # type: ignore[override]
-        """A plain tensor of the same shape."""
-        return self.offset
 
 
 class Asymptotes(Domain):
@@ -65,7 +39,7 @@ class Asymptotes(Domain):
         """A copy with memory of its own, in which numbers lie as is said."""
         # The others are laid out as the offset is.
         errors = x.errors and (x.errors[0].clone(), x.errors[1].clone())
-        return Ray(x.rate.clone(), x.offset.clone(memory_format=memory_format), x.owners, errors)
+        return Ray(x.rate.clone(), x.offset.clone(memory_format=memory_format), x.owners, errors, x.rest.tail)
 
     def laid_out(self, func: Any, args: list[Any], kwargs: dict[str, Any], result: Any) -> Any:
         """A result that was not computed by the operation itself, in memory as that would have it."""
@@ -79,12 +53,14 @@ class Asymptotes(Domain):
             like = first(func(*tree_map(_unfilled, args), **tree_map(_unfilled, kwargs)))
         if result.stride() == like.stride():
             return result
-        rate, offset = (_laid_out(part, like) for part in (result.rate, result.offset))
-        return Ray(rate, offset, result.owners, result.errors)
+        rate, offset = (laid_out(part, like) for part in (result.rate, result.offset))
+        return Ray(rate, offset, result.owners, result.errors, result.rest.tail)
 
     def write(self, target: Ray, result: Any) -> Ray:
         """Write a result into the argument's own parts, so that views of it change too."""
         if isinstance(result, Ray):
+            owned.broadcast([target.owners, result.owners], target.shape)
+            target.rest.tail = max(target.rest.tail, result.rest.tail)
             target.rate.copy_(result.rate)
             target.offset.copy_(result.offset)
             if target.errors and result.errors:
@@ -99,7 +75,8 @@ class Asymptotes(Domain):
 
     def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Ray]) -> Any:
         """Move rates, offsets and owners alike."""
-        if name_of(func) in ("view", "_unsafe_view"):
+        name, viewed = name_of(func), returns_views(func)
+        if name in ("view", "_unsafe_view"):
             # The parts may lie in memory otherwise than the whole says.
             func = torch.ops.aten.reshape.default
 
@@ -107,7 +84,7 @@ class Asymptotes(Domain):
             def pick(a: Any) -> Any:
                 if isinstance(a, Ray):
                     return part(a)
-                return constant(a) if isinstance(a, Tensor) and a.is_floating_point() else a
+                return constant(a) if isinstance(a, Tensor) and name not in INDEXED else a
 
             return func(*tree_map(pick, args), **tree_map(pick, kwargs))
 
@@ -126,7 +103,12 @@ class Asymptotes(Domain):
         errors = (None, None)
         if traced[0].errors:
             errors = tuple(moved(lambda t, k=k: t.errors[k], zero) for k in range(2))  # type: ignore[index]
-        return _wrapped(rate, offset, owners, errors)
+        result = _wrapped(rate, offset, owners, errors, tail_of(traced))
+        if viewed:
+            # What is written to one is seen in the other.
+            for view in result if isinstance(result, list) else [result]:
+                view.rest = traced[0].rest
+        return result
 
     def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Ray]) -> Ray:
         """Do the linear part on rates, and all of it on offsets."""
@@ -138,7 +120,7 @@ class Asymptotes(Domain):
         owners = self._owners(entry, args, traced, parts.factors, offset.shape)
         if name_of(func) not in OWN:
             _check_rays_apart(lambda pick: first(func(*parts.without_constants(pick), **{**kwargs, **beta})), traced, owners)
-        return Ray(rate, offset, owners, self._bounds(parts) if traced[0].errors else None)
+        return Ray(rate, offset, owners, self._bounds(parts) if traced[0].errors else None, tail_of(traced))
 
     def _owners(self, entry: Affine, args: list[Any], traced: list[Ray], factors: list[int], shape: torch.Size) -> Tensor:
         if entry.reduces is not None:
@@ -167,7 +149,8 @@ class Asymptotes(Domain):
         share = (min(parts.terms(), MOST_TERMS) + 2) * EPS
 
         def bound(carried: list[Any], made: list[Any]) -> Tensor:
-            return parts.of_sizes(carried) + share * parts.of_sizes(made)
+            # No number at all of what is of unknown size is of unknown size, too.
+            return (parts.of_sizes(carried) + share * parts.of_sizes(made)).nan_to_num(torch.inf, torch.inf)
 
         rate = bound(parts.without_constants(lambda t: t.errors[0]), parts.without_constants(lambda t: t.rate))
         values = [a.offset if isinstance(a, Ray) else a for a in parts.args]
@@ -179,7 +162,7 @@ class Asymptotes(Domain):
             return self._relu(args[0])
         if entry.of is Of.AXES:
             return self._largest(*args)
-        return self._larger(*(a if isinstance(a, Ray) else _constant(a, args) for a in args))
+        return self._larger(*(a if isinstance(a, Ray) else constant(a, args) for a in args))
 
     def in_words(self, entry: Maximum) -> None:
         """None: all maxima are done here."""
@@ -190,7 +173,7 @@ class Asymptotes(Domain):
         kept = ((x.rate > 0) | ((x.rate == 0) & (x.offset > 0))).to(x.dtype)
         self.changes.crossed(x.rate, x.offset, x.owners, x.errors)
         errors = x.errors and (x.errors[0] * kept, x.errors[1] * kept)
-        return Ray(x.rate * kept, x.offset * kept, x.owners, errors)
+        return Ray(x.rate * kept, x.offset * kept, x.owners, errors, x.rest.tail)
 
     def _relu_compiled(self, x: Ray) -> Ray:
         from knowlimits.follow import kernels
@@ -207,7 +190,7 @@ class Asymptotes(Domain):
             raise TooLarge("a ReLU")
         self.changes.last(labels, radius)
         back = [order.index(axis) for axis in range(x.ndim)]
-        return Ray(parts[0].permute(back), parts[1].permute(back), x.owners)
+        return Ray(parts[0].permute(back), parts[1].permute(back), x.owners, None, x.rest.tail)
 
     def _larger(self, x: Ray, y: Ray) -> Ray:
         rate, offset = x.rate - y.rate, x.offset - y.offset
@@ -220,7 +203,8 @@ class Asymptotes(Domain):
             errors = [a + b + EPS * size for (a, b), size in zip(pairs, sizes, strict=True)]
             chosen = (torch.where(first, *pairs[0]), torch.where(first, *pairs[1]))
         self.changes.crossed(rate, offset, owners, errors)
-        return Ray(torch.where(first, x.rate, y.rate), torch.where(first, x.offset, y.offset), owners, chosen)
+        rate, offset = torch.where(first, x.rate, y.rate), torch.where(first, x.offset, y.offset)
+        return Ray(rate, offset, owners, chosen, tail_of([x, y]))
 
     def _largest(self, x: Ray, dim: Any = (), keepdim: bool = False) -> Ray:
         """The lexicographic maximum of rate and offset along axes."""
@@ -248,12 +232,47 @@ class Asymptotes(Domain):
         # The winner has no rival in itself.
         others = torch.ones_like(rate).scatter_(-1, winner, 0.0)
         self.changes.crossed(best[0] - rate, best[1] - offset, flat(x.owners), errors, others)
-        return Ray(chosen(x.rate), chosen(x.offset), owners, _pair([chosen(e) for e in x.errors] if x.errors else (None, None)))
+        bounds = (chosen(x.errors[0]), chosen(x.errors[1])) if x.errors else None
+        return Ray(chosen(x.rate), chosen(x.offset), owners, bounds, x.rest.tail)
 
     def bent(self, entry: Smooth | Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Ray:
         """Take what a function tends to."""
         bent = self._smooth if isinstance(entry, Smooth) else self._joint
         return bent(entry, func, args, kwargs)  # type: ignore[arg-type]
+
+    def fixed(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Ray]) -> Any:
+        """Do any operation at all on numbers that do not move, or give None where one does."""
+        return fixed.fixed(func, args, kwargs, traced, self.changes) if all(map(is_fixed, traced)) else None
+
+    def otherwise(self, kind: str, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Ray]) -> Any:
+        """Do what the table does not say, or refuse it."""
+        name, entry = name_of(func), TABLE.get(name_of(func))
+        if name in fixed.OF_FINITE:
+            return fixed.of_finite(func, args[0])
+        if name in BILINEAR and isinstance(args[0], Ray) and isinstance(args[1], Ray):
+            return product(func, args[0], args[1], self.changes)
+        if name == "reciprocal" or (name == "div" and kwargs.get("rounding_mode") is None):
+            above, below = args if name == "div" else (torch.ones(()), args[0])
+            return quotient(above if isinstance(above, Ray) else constant(above, args), below, self.changes)
+        if all(map(is_fixed, traced)):
+            return fixed.fixed(func, args, kwargs, traced, self.changes)
+
+        def do(args: list[Any]) -> Ray:
+            moved = [a for a in args if isinstance(a, Ray)]
+            if isinstance(entry, Affine):
+                return self.affine(entry, func, args, kwargs, moved)
+            return self.move(func, args, kwargs, moved)
+
+        if isinstance(entry, Affine | Move) and (result := fixed.selected(func, args, do, self.changes)) is not None:
+            return result
+        if name in fixed.FALLING and (result := fixed.falling(func, args[0], self.changes)) is not None:
+            return result
+        if all(map(is_still, traced)):
+            continuous = fixed.is_continuous(func, args, kwargs)
+            if continuous:
+                return fixed.limits(func, args, kwargs, traced, self.changes)
+            raise Refused("approached" if continuous is None else "pole")
+        raise Refused(kind)
 
     def _smooth(self, entry: Smooth, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Ray:
         x = args[0]
@@ -261,7 +280,7 @@ class Asymptotes(Domain):
         (slope_below, below), (slope_above, above) = entry.asymptotes(*args[1:], **kwargs)
         value = first(func(x.offset, *args[1:], **kwargs))
         moves, up = x.rate != 0, x.rate > 0
-        self.changes.moving(moves, x.owners)
+        tail = max(x.rest.tail, entry.tail) if self.changes.moving(moves, x.owners) else x.rest.tail
         number = x.rate.new_tensor
         slope = torch.where(up, number(slope_above), number(slope_below))
         intercept = torch.where(up, number(above), number(below))
@@ -274,24 +293,28 @@ class Asymptotes(Domain):
             for place, height in entry.steps(*args[1:], **kwargs):
                 made = made + height * ((x.offset - place).abs() <= x.errors[1] + EPS * abs(place))
             errors = (steepness * x.errors[0] + EPS * (slope * x.rate).abs(), steepness * x.errors[1] + made)
-        return Ray(slope * x.rate, offset, x.owners, errors)
+        return Ray(slope * x.rate, offset, x.owners, errors, tail)
 
     def _joint(self, entry: Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Ray:
         x = args[0]
         if any(isinstance(a, Ray) for a in args[1:]):
             raise Refused("product")
-        check_finite(name_of(func), x.rate, x.offset)
+        check_finite(name_of(func), x.rate, x.offset.clamp_min(0.0) if entry.masked else x.offset)
         owned.check_together(x.owners, entry.combines(*args))
         rate, offset = entry.rule(x.rate, x.offset, *args[1:], **kwargs)
-        self.changes.moving(x.rate != 0, x.owners)
-        owners = owned.resized(x.owners, rate.shape) if rate.ndim == x.ndim else owned.reduced(x.owners, args[1], False)
+        tail = max(x.rest.tail, entry.tail) if self.changes.moving(x.rate != 0, x.owners) else x.rest.tail
+        owners = (
+            owned.resized(x.owners, rate.shape)
+            if rate.ndim == x.ndim
+            else owned.reduced(x.owners, list(entry.combines(*args)), False)
+        )
         errors = None
         if x.errors:
             # Which rates are largest is not bounded here, so nothing is certain where they differ.
             open_ = (x.rate != 0) | (x.errors[0] != 0)
             self.changes.doubted(open_, x.owners)
             errors = torch.zeros_like(rate), torch.full_like(offset, torch.inf)
-        return Ray(rate, offset, owners, errors)
+        return Ray(rate, offset, owners, errors, tail)
 
 
 def _check_rays_apart(linear: Callable[[Callable[[Ray], Tensor]], Tensor], traced: list[Ray], owners: Tensor) -> None:
@@ -320,28 +343,12 @@ def _unfilled(a: Any) -> Any:
     return torch.empty_strided(a.shape, a.stride(), dtype=a.dtype, device="meta")
 
 
-def _laid_out(part: Tensor, like: Tensor) -> Tensor:
-    """The same numbers, in memory as those of another tensor, so that a view of one is a view of the other."""
-    if part.stride() == like.stride() or 0 in like.stride():
-        return part
-    return torch.empty_strided(like.shape, like.stride(), dtype=part.dtype, device=part.device).copy_(part)
-
-
-def _wrapped(rate: Any, offset: Any, owners: Any, errors: Any) -> Any:
+def _wrapped(rate: Any, offset: Any, owners: Any, errors: Any, tail: Tail) -> Any:
     if isinstance(offset, Tensor):
-        return Ray(rate, offset, owners, _pair(errors))
+        return Ray(rate, offset, owners, _pair(errors), tail)
     pairs = zip(*errors, strict=True) if errors[0] is not None else [(None, None)] * len(offset)
-    return [Ray(r, o, own, _pair(e)) for r, o, own, e in zip(rate, offset, owners, pairs, strict=True)]
+    return [Ray(r, o, own, _pair(e), tail) for r, o, own, e in zip(rate, offset, owners, pairs, strict=True)]
 
 
 def _pair(errors: Any) -> Any:
     return None if errors is None or errors[0] is None else tuple(errors)
-
-
-def _constant(value: Tensor, args: list[Any]) -> Ray:
-    """A constant as a ray that does not move, for comparison with one that does."""
-    beside = next(a for a in args if isinstance(a, Ray))
-    value = value.to(beside.dtype).expand(torch.broadcast_shapes(value.shape, beside.shape))
-    zero = torch.zeros_like(value)
-    owners = owned.core(beside.owners).expand(value.shape)
-    return Ray(zero, value, owners, (zero, zero) if beside.errors else None)

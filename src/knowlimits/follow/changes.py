@@ -52,7 +52,8 @@ class Changes:
         """Note that decisions are in doubt."""
         self.undecided |= owned.largest(doubt.to(self.radius.dtype), owners, self.rays) > 0
 
-    def moving(self, moves: Tensor, owners: Tensor) -> None:
-        """Note that what is bent still moves, so that it never reaches its limit: the radius is nan."""
+    def moving(self, moves: Tensor, owners: Tensor) -> bool:
+        """Note that what is bent still moves, so that it never reaches its limit: the radius is nan. Say whether any does."""
         still = owned.largest(moves.to(self.radius.dtype), owners, self.rays) > 0
         self.radius = torch.where(still, torch.nan, self.radius)
+        return bool(still.any())

@@ -60,6 +60,14 @@ class Domain(ABC):
         """Do what is not piecewise linear, and has an asymptote or a limit."""
 
     @abstractmethod
+    def fixed(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
+        """Do any operation at all where no argument hangs on where the input is, or give None where one does."""
+
+    @abstractmethod
+    def otherwise(self, kind: str, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:
+        """Do what the table does not say, or not for such arguments, or refuse it with the kind of hint that is given."""
+
+    @abstractmethod
     def copy(self, x: Any, memory_format: torch.memory_format) -> Any:
         """A copy with memory of its own, in which numbers lie as is said."""
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from knowlimits.follow import joints as joints
-from knowlimits.follow.operations import TABLE, Affine, Maximum, Move, Of, Rewrite, Smooth, UnsupportedOperation, register
+from knowlimits.follow.domain import Traced
+from knowlimits.follow.operations import TABLE, Affine, Maximum, Move, Of, Rewrite, Smooth, Tail, UnsupportedOperation, register
+from knowlimits.follow.refusals import Refused
 
 
 def _last(axes: int) -> Callable[..., Sequence[int]]:
@@ -23,7 +25,8 @@ def _padded(widths: Sequence[int]) -> list[int]:
 # --- numbers that move -------------------------------------------------------------------------------------------------
 
 register("view _unsafe_view permute transpose t expand squeeze unsqueeze slice select", Move())
-register("cat stack split split_with_sizes unbind flip roll index index_select gather repeat clone", Move())
+register("cat stack split split_with_sizes unsafe_split unsafe_split_with_sizes unbind flip roll repeat clone", Move())
+register("index index_select gather", Move())
 register("detach alias diagonal unfold lift_fresh pixel_shuffle pixel_unshuffle", Move())
 
 # --- affine ------------------------------------------------------------------------------------------------------------
@@ -71,7 +74,7 @@ register("threshold", Rewrite(lambda x, threshold, value: _threshold(x, threshol
 
 def _threshold(x: Tensor, threshold: float, value: float) -> Tensor:
     if threshold != value:
-        raise UnsupportedOperation("threshold with a value other than the threshold jumps there, so it has no far field")
+        raise Refused("threshold")
     return _clamp(x, low=threshold)
 
 
@@ -180,6 +183,79 @@ register("max_pool3d_with_indices", Rewrite(_max_pool(3)))
 register("adaptive_max_pool2d", Rewrite(_adaptive_max_pool(2)))
 register("adaptive_max_pool3d", Rewrite(_adaptive_max_pool(3)))
 
+# --- in words of others ------------------------------------------------------------------------------------------------
+
+
+def _attention(
+    q: Tensor, k: Tensor, v: Tensor, dropout: float = 0, causal: bool = False, attn_mask: Any = None, scale: Any = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if causal:
+        attn_mask = torch.full(scores.shape[-2:], -math.inf, dtype=scores.dtype, device=scores.device).triu(1)
+    result = (scores if attn_mask is None else scores + attn_mask).softmax(-1) @ v
+    return result, _no_indices(result)
+
+
+def _windows_as_columns(x: Tensor, kernel: Any, dilation: Any, padding: Any, stride: Any) -> Tensor:
+    x = torch.nn.functional.pad(x, (padding[1], padding[1], padding[0], padding[0]))
+    rows, columns = (
+        torch.tensor([[i * s + d * j for i in range((size - d * (k - 1) - 1) // s + 1)] for j in range(k)], device=x.device)
+        for size, k, d, s in zip(x.shape[-2:], kernel, dilation, stride, strict=True)
+    )
+    index = rows[:, None, :, None] * x.shape[-1] + columns[:, None, :]
+    chosen = x.flatten(-2).index_select(-1, index.reshape(-1))
+    return chosen.unflatten(-1, (math.prod(kernel), -1)).flatten(-3, -2)
+
+
+def _columns_as_windows(x: Tensor, output: Any, kernel: Any, dilation: Any, padding: Any, stride: Any) -> Tensor:
+    """A transposed convolution whose kernel puts each channel at a place."""
+    if x.ndim == 2:
+        return _columns_as_windows(x[None], output, kernel, dilation, padding, stride)[0]
+    sides = list(zip(output, kernel, dilation, padding, stride, strict=True))
+    sizes = [(size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, d, p, s in sides]
+    left = [size - ((n - 1) * s - 2 * p + d * (k - 1) + 1) for n, (size, k, d, p, s) in zip(sizes, sides, strict=True)]
+    weight = torch.eye(x.shape[1], dtype=x.dtype, device=x.device).unflatten(1, (-1, *kernel))
+    return torch.conv_transpose2d(x.unflatten(2, sizes), weight, None, stride, padding, left, 1, dilation)
+
+
+def _trilinear(x: Tensor, y: Tensor, z: Tensor, *expanded: Any) -> Tensor:
+    *axes, summed = expanded[:4]
+    for axis in range(x.ndim + len(axes[0])):
+        x, y, z = (t.unsqueeze(axis) if axis in new else t for t, new in zip((x, y, z), axes, strict=True))
+    return (x * y * z).sum(summed)
+
+
+def _written(x: Tensor, indices: list[Any], values: Tensor, accumulate: bool = False) -> Tensor:
+    put = torch.ops.aten.index_put
+    if accumulate:
+        raise Refused("unknown")
+    if any(isinstance(index, Traced) for index in indices):
+        if len(indices) > 1 or indices[0].dtype != torch.bool or values.numel() > 1:
+            raise Refused("mask")
+        mask = indices[0]
+        return torch.where(mask[(..., *[None] * (x.ndim - mask.ndim))], values.reshape(()), x)
+    if not isinstance(values, Traced):
+        nothing = torch.zeros(x.shape, dtype=x.dtype, device=x.device)
+        mask = put(nothing.bool(), indices, torch.tensor(True, device=x.device))
+        return torch.where(mask, put(nothing, indices, values), x)
+    # What is written is chosen from behind all that was there.
+    places = torch.arange(x.numel(), device=x.device).reshape(x.shape)
+    written = torch.arange(values.numel(), device=x.device).reshape(values.shape) + x.numel()
+    pool = torch.cat([x.reshape(-1), values.reshape(-1)])
+    return pool.index_select(0, put(places, indices, written).reshape(-1)).reshape(x.shape)
+
+
+register("index_put", Rewrite(_written))
+register("nan_to_num", Rewrite(lambda x, *_, **__: x.clone()))
+register("addcmul", Rewrite(lambda x, a, b, value=1: x + value * (a * b)))
+register("addcdiv", Rewrite(lambda x, a, b, value=1: x + value * (a / b)))
+register("glu", Rewrite(lambda x, dim=-1: (lambda a, b: a * b.sigmoid())(*x.chunk(2, dim))))
+register("_trilinear", Rewrite(_trilinear))
+register("_scaled_dot_product_flash_attention_for_cpu", Rewrite(_attention))
+register("im2col", Rewrite(_windows_as_columns))
+register("col2im", Rewrite(_columns_as_windows))
+register("channel_shuffle", Rewrite(lambda x, groups: x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)))
+
 # --- straight asymptotes -----------------------------------------------------------------------------------------------
 
 
@@ -187,14 +263,14 @@ def _steepest(slope: float) -> Callable[..., float]:
     return lambda *_, **__: slope
 
 
-register("sigmoid", Smooth(lambda: ((0, 0), (0, 1)), _steepest(1 / 4)))
-register("tanh", Smooth(lambda: ((0, -1), (0, 1)), _steepest(1)))
-register("erf", Smooth(lambda: ((0, -1), (0, 1)), _steepest(2 / math.sqrt(math.pi))))
+register("sigmoid", Smooth(lambda: ((0, 0), (0, 1)), _steepest(1 / 4), tail=Tail.FAST))
+register("tanh", Smooth(lambda: ((0, -1), (0, 1)), _steepest(1), tail=Tail.FAST))
+register("erf", Smooth(lambda: ((0, -1), (0, 1)), _steepest(2 / math.sqrt(math.pi)), tail=Tail.FAST))
 register("atan", Smooth(lambda: ((0, -math.pi / 2), (0, math.pi / 2)), _steepest(1)))
-register("gelu", Smooth(lambda approximate="none": ((0, 0), (1, 0)), _steepest(1.13)))
-register("silu", Smooth(lambda: ((0, 0), (1, 0)), _steepest(1.1)))
-register("mish", Smooth(lambda: ((0, 0), (1, 0)), _steepest(1.09)))
-register("hardswish", Smooth(lambda: ((0, 0), (1, 0)), _steepest(1.5)))
+register("gelu", Smooth(lambda approximate="none": ((0, 0), (1, 0)), _steepest(1.13), tail=Tail.FAST))
+register("silu", Smooth(lambda: ((0, 0), (1, 0)), _steepest(1.1), tail=Tail.FAST))
+register("mish", Smooth(lambda: ((0, 0), (1, 0)), _steepest(1.09), tail=Tail.FAST))
+register("hardswish", Smooth(lambda: ((0, 0), (1, 0)), _steepest(1.5), tail=Tail.FAST))
 # Torch has x itself for softplus beyond a threshold.
 register(
     "softplus",
@@ -202,15 +278,17 @@ register(
         lambda beta=1, threshold=20: ((0, 0), (1, 0)),
         _steepest(1),
         steps=lambda beta=1, threshold=20: [(threshold / beta, math.log1p(math.exp(-threshold)) / beta)],
+        tail=Tail.FAST,
     ),
 )
-register("log_sigmoid_forward", Smooth(lambda: ((1, 0), (0, 0)), _steepest(1)))
-register("celu", Smooth(lambda alpha=1: ((0, -alpha), (1, 0)), _steepest(1)))
+register("log_sigmoid_forward", Smooth(lambda: ((1, 0), (0, 0)), _steepest(1), tail=Tail.FAST))
+register("celu", Smooth(lambda alpha=1: ((0, -alpha), (1, 0)), _steepest(1), tail=Tail.FAST))
 register(
     "elu",
     Smooth(
         lambda alpha=1, scale=1, input_scale=1: ((0, -alpha * scale), (scale, 0)),
         lambda alpha=1, scale=1, input_scale=1: max(abs(scale), abs(alpha * scale * input_scale)),
+        tail=Tail.FAST,
     ),
 )
 

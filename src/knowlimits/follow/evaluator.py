@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from knowlimits._torch import (
     OperationMode,
@@ -27,6 +26,7 @@ from knowlimits._torch import (
 )
 from knowlimits.follow.domain import Domain, Traced
 from knowlimits.follow.operations import (
+    INDEXED,
     TABLE,
     Affine,
     Joint,
@@ -37,6 +37,7 @@ from knowlimits.follow.operations import (
     UnsupportedOperation,
 )
 from knowlimits.follow.refusals import Refused, TooLarge, hint, kind_of
+from knowlimits.follow.words import OtherWords
 
 # Results that only have the shape of their argument: constants, whatever the argument is.
 _SHAPED = {"zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full"}
@@ -44,22 +45,6 @@ _SHAPED = {"zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "n
 _CASTS = {"_to_copy", "to", "contiguous"}
 # In-place operations whose result is their second argument, or zero.
 _WRITES = {"copy", "fill", "zero"}
-_INDEXED = {"index", "index_select", "gather"}
-
-
-class _CircularPadding(TorchFunctionMode):
-    """Circular padding as a choice of places: torch's own writes into a constant, which could not be followed."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        mode = args[2] if len(args) > 2 else kwargs.get("mode")
-        if func is nn.functional.pad and mode == "circular" and isinstance(args[0], Traced):
-            x, widths = args[0], args[1] if len(args) > 1 else kwargs["pad"]
-            for axis, (before, after) in enumerate(zip(widths[::2], widths[1::2], strict=True), 1):
-                size = x.shape[-axis]
-                x = x.index_select(-axis, torch.arange(-before, size + after, device=x.device) % size)
-            return x
-        return func(*args, **kwargs)
 
 
 class Evaluator(OperationMode):
@@ -85,7 +70,7 @@ class Evaluator(OperationMode):
     def outputs(self, model: Callable[[Tensor], Any], x: Traced, module: nn.Module | None = None) -> Any:
         """The same of a model that may return several tensors."""
         module = model if module is None and isinstance(model, nn.Module) else module
-        with self._named(module or nn.Module()), _CircularPadding(), self:
+        with self._named(module or nn.Module()), OtherWords(), self:
             return model(x)
 
     @contextmanager
@@ -105,7 +90,14 @@ class Evaluator(OperationMode):
                 handle.remove()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        try:
+            return self._done(func, args, kwargs or {})
+        except Refused as error:
+            raise self.refuse(name_of(func), error.kind) from None
+        except TooLarge as error:
+            raise self.overflow(error.what) from None
+
+    def _done(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         traced = among(args, Traced) + (among(kwargs.values(), Traced) if kwargs else [])
         name = name_of(func)
         # One that is in the table (RReLU's) draws in train mode only.
@@ -113,13 +105,30 @@ class Evaluator(OperationMode):
             raise self.refuse(name, "product" if "attention" in name else "random")
         if not traced:
             return func(*args, **kwargs)
+        if name == "_assert_tensor_metadata":
+            # What a program was exported with, such as its floats, of which there are others here.
+            return None
         args = self._positional(func, args, kwargs)
         entry = TABLE.get(name)
-        words = self._in_words(entry)
+        if _has_whole_numbers(entry, name, traced):
+            with above_dispatch():
+                result = self.domain.fixed(func, args, kwargs, traced)
+            if result is not None:
+                return result
+        words = self._in_words(entry, args)
         if words is not None:
-            with self:
-                result = words(*_given(func, args), **kwargs)
-            return self.domain.laid_out(func, args, kwargs, result)
+            try:
+                with self:
+                    result = words(*_given(func, args), **kwargs)
+            except Refused as error:
+                with above_dispatch():
+                    return self.domain.otherwise(error.kind, func, args, kwargs, traced)
+            result = self.domain.laid_out(func, args, kwargs, result)
+            if isinstance(result, tuple):
+                with above_dispatch():
+                    places = self.domain.fixed(func, args, kwargs, traced)
+                return result if places is None else (result[0], *places[1:])
+            return result
         if entry is None and can_be_decomposed(func) and not is_in_place(name):
             with self:
                 return decomposed(func, args, kwargs)
@@ -130,23 +139,22 @@ class Evaluator(OperationMode):
             if name[:-1] not in _WRITES:
                 with self:
                     result = getattr(torch.ops.aten, name[:-1])(*args, **kwargs)
-        try:
-            # Autograd too sees what is done to rates and offsets, which gives the gradient of a limit.
-            with above_dispatch():
-                if is_in_place(name):
-                    return self.domain.write(args[0], result if result is not None else args[1] if len(args) > 1 else 0.0)
-                result = self._do(entry, func, name, args, kwargs, traced)
-        except Refused as error:
-            raise self.refuse(name, error.kind) from None
-        except TooLarge as error:
-            raise self.overflow(error.what) from None
+        # Autograd too sees what is done to rates and offsets, which gives the gradient of a limit.
+        with above_dispatch():
+            if is_in_place(name):
+                return self.domain.write(args[0], result if result is not None else args[1] if len(args) > 1 else 0.0)
+            result = self._do(entry, func, name, args, kwargs, traced)
         self.largest = max(self.largest, *(r.numel() for r in among([result], Traced)), 0)
         return result
 
-    def _in_words(self, entry: Any) -> Callable[..., Any] | None:
+    def _in_words(self, entry: Any, args: list[Any]) -> Callable[..., Any] | None:
         """What does an operation by others of the table."""
         if isinstance(entry, Maximum):
             return self.domain.in_words(entry)
+        if isinstance(entry, Affine) and entry.factors == (1, 2) and len(among(args[1:3], Traced)) == 2:
+            return _sum_of_product
+        if isinstance(entry, Joint):
+            return entry.words(*args[1:])
         return entry.function if isinstance(entry, Rewrite) else None
 
     def _positional(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
@@ -163,21 +171,23 @@ class Evaluator(OperationMode):
             return func(traced[0].like, *args[1:], **kwargs)
         if name in _CASTS:
             if not kwargs.get("dtype", torch.float64).is_floating_point:
-                raise Refused("comparison" if kwargs["dtype"] == torch.bool else "codes")
+                kind = "comparison" if kwargs["dtype"] == torch.bool else "codes"
+                return self.domain.otherwise(kind, func, args, kwargs, traced)
             return self.domain.copy(traced[0], kwargs.get("memory_format") or torch.preserve_format)
         if isinstance(entry, Move):
-            if name in _INDEXED and among(args[1:], Traced):
-                raise Refused("codes")
+            if name in INDEXED and among(args[1:], Traced):
+                return self.domain.otherwise("codes", func, args, kwargs, traced)
             return self.domain.move(func, args, kwargs, traced)
         if isinstance(entry, Affine):
-            _check_affine(entry, name, args, kwargs)
+            if (kind := _not_affine(entry, name, args, kwargs)) is not None:
+                return self.domain.otherwise(kind, func, args, kwargs, traced)
             result = self.domain.affine(entry, func, args, kwargs, traced)
         elif isinstance(entry, Maximum):
             result = self.domain.laid_out(func, args, kwargs, self.domain.maximum(entry, args))
         elif isinstance(entry, Smooth | Joint):
             result = self.domain.laid_out(func, args, kwargs, self.domain.bent(entry, func, args, kwargs))
         else:
-            raise Refused(kind_of(name))
+            return self.domain.otherwise(kind_of(name), func, args, kwargs, traced)
         # Statistics, say, which no model looks at in eval mode: empty, so that whoever does gets an error.
         others = results(func) - 1
         return (result, *[torch.empty(0)] * others) if others else result
@@ -198,17 +208,30 @@ class Evaluator(OperationMode):
         )
 
 
-def _check_affine(entry: Affine, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Refuse arguments that make an operation other than affine."""
+def _has_whole_numbers(entry: Any, name: str, traced: list[Traced]) -> bool:
+    """Whether numbers are not only moved and there are whole ones among them, which are there only where nothing moves."""
+    if isinstance(entry, Move) or name in _SHAPED or is_in_place(name):
+        return False
+    return not all(x.is_floating_point() for x in traced)
+
+
+def _not_affine(entry: Affine, name: str, args: list[Any], kwargs: dict[str, Any]) -> str | None:
+    """The kind of hint for arguments that make an operation other than affine, or None."""
     allowed = set(entry.values) | set(entry.factors or ())
     if any(isinstance(a, Traced) and position not in allowed for position, a in enumerate(args)):
-        raise Refused("comparison" if name == "where" else "product")
+        return "comparison" if name in ("where", "masked_fill") else "product"
     if sum(isinstance(args[position], Traced) for position in entry.factors or ()) > 1:
-        raise Refused("product")
+        return "product"
     if kwargs.get("rounding_mode") is not None:
-        raise Refused("comparison")
+        return "codes"
     if name == "native_batch_norm" and args[5]:
         raise Refused("training")
+    return None
+
+
+def _sum_of_product(x: Tensor, one: Tensor, other: Tensor, beta: float = 1, alpha: float = 1) -> Tensor:
+    """The operations that add to a product of matrices, apart."""
+    return beta * x + alpha * (one @ other)
 
 
 def _given(func: Any, args: list[Any]) -> list[Any]:

@@ -16,7 +16,7 @@ could be computed, and raises `UnsupportedOperation`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import Any
 
 import torch
@@ -79,6 +79,16 @@ class Rewrite:
     function: Callable[..., Any]
 
 
+class Tail(IntEnum):
+    """How what is left of numbers beside their asymptotes dies away as `a` grows, from the fastest."""
+
+    NONE = 0
+    #: At least as exp(-c a) for some c > 0, so that its product with numbers that grow dies away, too.
+    FAST = 1
+    #: Slower, as 1 / a does, or in a way that nobody has said.
+    SLOW = 2
+
+
 @dataclass(frozen=True)
 class Smooth:
     """A function of one number with straight asymptotes.
@@ -88,11 +98,13 @@ class Smooth:
         steepness: from the same arguments to the largest size of the function's derivative, or more. What `certify` says hangs
             on it; `knowlimits.testing.check_ray` samples it.
         steps: from the same arguments to the places at which torch's implementation jumps, and how high.
+        tail: how its distance from its asymptotes dies away.
     """
 
     asymptotes: Callable[..., tuple[tuple[float, float], tuple[float, float]]]
     steepness: Callable[..., float]
     steps: Callable[..., Sequence[tuple[float, float]]] = lambda *_, **__: ()
+    tail: Tail = Tail.SLOW
 
 
 @dataclass(frozen=True)
@@ -102,12 +114,21 @@ class Joint:
     Attributes:
         rule: from rate, offset and the operation's further arguments to the rate and offset of its asymptote.
         combines: from the operation's arguments to the axes along which numbers are combined.
+        tail: how its distance from its asymptote dies away.
+        masked: whether numbers may be minus infinity, so that they count for nothing.
+        words: from the operation's further arguments to the same in other operations of the table, or None where it has no
+            such words.
     """
 
     rule: Callable[..., tuple[Tensor, Tensor]]
     combines: Callable[..., Sequence[int]]
+    tail: Tail = Tail.SLOW
+    masked: bool = False
+    words: Callable[..., Callable[..., Any] | None] = lambda *_, **__: None
 
 
+#: Operations of which a tensor behind the first says what is chosen of that.
+INDEXED = frozenset({"index", "index_select", "gather", "take_along_dim"})
 Entry = Move | Affine | Maximum | Rewrite | Smooth | Joint
 TABLE: dict[str, Entry] = {}
 

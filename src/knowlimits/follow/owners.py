@@ -65,7 +65,7 @@ def broadcast(owners: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
     first = max(owners, key=lambda o: len(varying_axes(o)))
     label = core(first)
     for other in owners:
-        if other is not first and varying_axes(other) and not torch.equal(*torch.broadcast_tensors(label, core(other))):
+        if other is not first and not torch.equal(*torch.broadcast_tensors(label, core(other))):
             raise Refused("mixed")
     return label.expand(shape)
 

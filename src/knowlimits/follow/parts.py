@@ -55,6 +55,8 @@ class Parts:
 
         def size(position: int, a: Any) -> Any:
             if isinstance(a, Tensor):
+                if a.dtype == torch.bool and position in places:
+                    return a.double()
                 return a.abs() if a.is_floating_point() or position in places else a
             # Of numbers only those that take part: others are lengths of windows, or axes.
             return abs(a) if position in places and isinstance(a, int | float) and not isinstance(a, bool) else a

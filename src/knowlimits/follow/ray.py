@@ -9,8 +9,9 @@ from torch import Tensor
 
 from knowlimits._machine import rows_at_a_time
 from knowlimits.follow import owners as owned
-from knowlimits.follow.asymptotes import Asymptotes, Ray
+from knowlimits.follow.asymptotes import Asymptotes
 from knowlimits.follow.changes import Changes
+from knowlimits.follow.dual import Ray
 from knowlimits.follow.evaluator import Evaluator
 
 
@@ -130,6 +131,8 @@ def _rays(out: Tensor, changes: Changes, evaluator: Evaluator, certify: bool = F
         zero = torch.zeros_like(out)
         owners = torch.zeros((), dtype=torch.long, device=out.device).expand(out.shape)
         out = Ray(zero, out, owners, (zero, zero) if certify else None)
+    if not out.is_floating_point():
+        out = Ray(out.rate.double(), out.offset.double(), out.owners, out.errors)
     if not (out.rate.isfinite().all() and out.offset.isfinite().all()):
         raise evaluator.overflow("the output")
     if not torch.equal(placed := owned.core(out.owners).reshape(-1), torch.arange(len(placed), device=placed.device)):

@@ -36,19 +36,27 @@ _COMPARISONS = {
     "ge",
     "lt",
     "le",
-    "eq",
-    "ne",
     "argmax",
     "argmin",
     "sign",
     "sgn",
     "signbit",
+}
+_COMPARISONS |= {"frac", "fmod", "remainder", "heaviside", "hardshrink"}
+_CODES = {
     "floor",
     "round",
     "ceil",
     "trunc",
+    "floor_divide",
+    "embedding",
+    "_embedding_bag",
+    "bucketize",
+    "searchsorted",
+    "isin",
+    "eq",
+    "ne",
 }
-_COMPARISONS |= {"frac", "fmod", "remainder", "heaviside", "hardshrink"}
 _ORDERS = {"sort", "topk", "median", "nanmedian", "kthvalue", "cummax", "cummin", "_cummax_helper", "_cummin_helper"}
 _PRODUCTS = {
     "mul",
@@ -62,19 +70,33 @@ _PRODUCTS = {
     "square",
     "div",
     "reciprocal",
-    "glu",
     "prod",
-    "_trilinear",
 }
+_VARIANCES = {"var", "var_mean", "std_mean"}
+_PACKING = {"_pack_padded_sequence", "_pad_packed_sequence"}
 _BENDING = {"exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "sin", "cos", "tan", "sinh", "cosh"}
 _HINTS = {
     "control": "Python cannot read it or branch on it, as a ray has no one value: use relu, clamp, maximum or minimum instead.",
-    "comparison": "it jumps where its argument crosses a threshold: use relu, clamp, maximum or minimum instead.",
-    "codes": "whole numbers (codes for an embedding, say) jump along a ray: hold their columns fixed, in a module that takes "
-    "the others.",
+    "comparison": "it jumps where its argument crosses a threshold: use relu, clamp, maximum or minimum instead, or rays that "
+    "leave alone what it looks at.",
+    "codes": "whole numbers (codes for an embedding, say) jump along a ray: these columns must be left alone by the rays, with "
+    "directions of 0 there.",
+    "approached": "it is not known to be continuous, and what it is given only tends to a limit, so that it may end on either "
+    "side of a jump: give it what does not move, or what is piecewise linear, without tanh, softmax or a norm before it.",
+    "mask": "how many numbers a mask chooses hangs on the numbers: use torch.where or masked_fill.",
+    "threshold": "with a value other than the threshold it jumps there: let the two be equal, or use rays that leave alone "
+    "what it looks at.",
     "order": "it puts values in order, which is not followed: amax, amin, maximum, minimum and max pooling are.",
-    "product": "a product, quotient or power of values that all hang on the input is not piecewise linear (attention, gating).",
-    "bending": "far out it tends to no straight line, so that there is no limit to be computed from it.",
+    "product": "a product, quotient or power of values that all grow along the ray is not followed (attention, gating): bring "
+    "all but one of them to a limit first, by sigmoid, tanh, softmax or torch.nn.LayerNorm.",
+    "slow": "it multiplies a value that grows by one that comes to its limit too slowly for the product to have one that is "
+    "known: gate by sigmoid, tanh or softmax, or bring the other to a limit too, by torch.nn.LayerNorm.",
+    "pole": "what it is given tends to a place where it has no value, or jumps (0 for a quotient, a root or a logarithm): add "
+    "a constant that keeps it away.",
+    "variance": "squares grow faster than any straight line: take std in place of the root of var, or "
+    "torch.nn.functional.layer_norm for all of it.",
+    "bending": "far out it tends to no straight line, so that there is no limit to be computed from it: give it what has a "
+    "limit, or rays that leave alone what it looks at.",
     "random": "it draws random numbers: in eval mode, model.eval(), dropout is off; knowlimits.dropout_members fixes masks.",
     "always random": "it draws random numbers in eval mode too: leave them out; torch.nn.functional.dropout needs "
     "training=self.training, and a program must be exported in eval mode.",
@@ -83,24 +105,39 @@ _HINTS = {
     "always training": "it norms by what it is given in eval mode too: a batch norm needs running statistics, and in place of "
     "an instance norm a torch.nn.GroupNorm with a group for each channel can be followed.",
     "mixed": "it combines different rows of the batch, so a row has no ray of its own.",
-    "constant": "a constant tensor is written over with values that hang on the input: make a new one, by an operation that is "
-    "not in place, or by torch.cat or torch.stack.",
-    "recurrent": "recurrent layers of torch are not followed: gates multiply values that all hang on the input (LSTM, GRU); "
-    "without gates, write the recurrence with torch.nn.Linear.",
+    "constant": "a constant tensor is written over with values that hang on the input: make a new one, by an operation that "
+    "is not in place, by torch.cat or torch.stack, or by torch.nn.functional.one_hot for codes.",
+    "recurrent": "recurrent layers of torch are followed as they are called on tensors with a row for each input: pad packed "
+    "sequences.",
+    # Where there are no rays that could leave anything alone, nor limits.
+    "codes on a plane": "whole numbers (codes for an embedding, say) jump: hold their columns fixed, in a module that takes "
+    "the others.",
+    "comparison on a plane": "it jumps where its argument crosses a threshold: use relu, clamp, maximum or minimum instead.",
+    "threshold on a plane": "with a value other than the threshold it jumps there: let the two be equal.",
+    **dict.fromkeys(
+        ("product on a plane", "variance on a plane", "bending on a plane"),
+        "it is not piecewise linear, so it has no polytopes.",
+    ),
     "curved": "it is not piecewise linear, so it has no polytopes; knowlimits.far_field knows its limits.",
     "unknown": "the table of operations has no entry for it: see knowlimits.follow.register.",
 }
 
 
+def on_a_plane(kind: str) -> str:
+    """The kind of hint for what is not followed along rays."""
+    return f"{kind} on a plane" if f"{kind} on a plane" in _HINTS else kind
+
+
 def kind_of(name: str) -> str:
     """The kind of hint for an operation that has no entry in the table."""
-    kinds = {"control": _CONTROL, "comparison": _COMPARISONS, "order": _ORDERS, "product": _PRODUCTS, "bending": _BENDING}
+    kinds = {"control": _CONTROL, "comparison": _COMPARISONS, "codes": _CODES, "order": _ORDERS, "product": _PRODUCTS}
+    kinds |= {"variance": _VARIANCES, "bending": _BENDING, "recurrent": _PACKING}
     return next((kind for kind, names in kinds.items() if name in names), "unknown")
 
 
 def hint(kind: str, module: nn.Module | None) -> str:
     """What to say, by the module that runs, if it is known."""
-    if kind in ("constant", "product", "random", "unknown") and isinstance(module, nn.RNNBase | nn.RNNCellBase):
+    if kind in ("constant", "unknown") and isinstance(module, nn.RNNBase | nn.RNNCellBase):
         kind = "recurrent"
     if module is not None and kind in ("random", "training") and (not module.training or uses_own_statistics(module)):
         kind = f"always {kind}"

@@ -18,7 +18,7 @@ from knowlimits._torch import above_dispatch, returns_views, tree_map
 from knowlimits.follow.domain import Domain
 from knowlimits.follow.operations import Affine, Joint, Maximum, Of, Smooth
 from knowlimits.follow.parts import Call, Parts, first
-from knowlimits.follow.refusals import Refused
+from knowlimits.follow.refusals import Refused, on_a_plane
 from knowlimits.plane import maxima
 from knowlimits.plane.points import Points, copied, expanded, free_of_strides, looked_at, new_strides, overwrite, refresh, taken
 
@@ -200,6 +200,13 @@ class Matrices(Domain):
     def bent(self, entry: Smooth | Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Refuse: not piecewise linear."""
         raise Refused("curved")
+
+    def fixed(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Points]) -> None:
+        """None: on a plane all numbers may move."""
+
+    def otherwise(self, kind: str, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Points]) -> Any:
+        """Refuse: there is nothing beside the table."""
+        raise Refused(on_a_plane(kind))
 
     def laid_out(self, func: Any, args: list[Any], kwargs: dict[str, Any], result: Any) -> Any:
         """As it is: whoever made it saw to it."""

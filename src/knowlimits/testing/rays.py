@@ -12,8 +12,15 @@ from torch import Tensor, nn
 from knowlimits.follow import follow
 
 
-def draw_rays(shape: Sequence[int], rays: int = 12, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Starts and directions of rays, ``(rays, *shape)``, degenerate ones among them: no direction, few features, ties."""
+def draw_rays(shape: Sequence[int], rays: int = 12, seed: int = 0, held: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
+    """Starts and directions of rays, ``(rays, *shape)``, degenerate ones among them: no direction, few features, ties.
+
+    Args:
+        shape: of one input.
+        rays: how many.
+        seed: of them.
+        held: places along the last axis that no ray moves, with whole numbers from 0 to 3.
+    """
     generator = torch.Generator().manual_seed(seed)
     origins, directions = torch.randn(2, rays, *shape, generator=generator, dtype=torch.float64)
     directions[0] = 0
@@ -22,11 +29,20 @@ def draw_rays(shape: Sequence[int], rays: int = 12, seed: int = 0) -> tuple[Tens
     directions[2::4] = directions[2::4].round()
     origins[3::4] = origins[3::4].round()
     directions[3::4] = directions[3::4].round()
+    if held:
+        directions[..., held] = 0
+        origins[..., held] = torch.randint(4, origins[..., held].shape, generator=generator).to(origins.dtype)
     return origins, directions
 
 
 def check_ray(
-    function: Callable[[Tensor], Any], shape: Sequence[int], *, smooth: bool = False, rays: int = 12, seed: int = 0
+    function: Callable[[Tensor], Any],
+    shape: Sequence[int],
+    *,
+    smooth: bool = False,
+    rays: int = 12,
+    seed: int = 0,
+    held: Sequence[int] = (),
 ) -> None:
     """Check a function, such as a module, along rays against its own forward pass far out.
 
@@ -36,6 +52,7 @@ def check_ray(
         smooth: whether it only tends to its asymptote; else it must be equal to it, up to rounding, beyond the radius.
         rays: how many.
         seed: of the rays.
+        held: places along the last axis that are left alone, with whole numbers from 0 to 3, such as codes.
 
     The bounds on errors that `certify` goes by are checked as well, as they hang on what an entry says of itself: inputs are
     moved by a little, and no result may move by more than its bound. So a steepness that is too small is seen.
@@ -44,7 +61,7 @@ def check_ray(
         AssertionError: where the two differ, or a bound does not hold.
     """
     module = function.double().requires_grad_(False) if isinstance(function, nn.Module) else function
-    origins, directions = draw_rays(shape, rays, seed)
+    origins, directions = draw_rays(shape, rays, seed, held)
     with torch.no_grad():
         end = follow(module, origins, directions, certify=not smooth)
         if smooth:
@@ -64,19 +81,25 @@ def check_ray(
             else:
                 torch.testing.assert_close(actual / size, expected / size, rtol=1e-11, atol=1e-11)
 
-    _check_bounds(module, shape, rays, 40 if smooth else 2, seed)
+    _check_bounds(module, shape, rays, 40 if smooth else 2, seed, held)
 
 
-def _check_bounds(function: Callable[[Tensor], Any], shape: Sequence[int], rays: int, draws: int, seed: int) -> None:
+def _check_bounds(
+    function: Callable[[Tensor], Any], shape: Sequence[int], rays: int, draws: int, seed: int, held: Sequence[int]
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     for _ in range(draws):
-        origins, directions = draw_rays(shape, rays, int(torch.randint(2**31, (), generator=generator)))
+        origins, directions = draw_rays(shape, rays, int(torch.randint(2**31, (), generator=generator)), held)
+        codes = origins[..., held]
         # Where smooth functions bend most, and at rest, as only there their steepness counts.
         origins = 16 * torch.rand(origins.shape, generator=generator, dtype=torch.float64) - 8
         directions[1::2] = 0
         shifts = 1e-6 * (2 * torch.randint(2, (2, *origins.shape), generator=generator).double() - 1)
         # A direction that may be zero or not decides nothing.
         shifts[0] *= directions != 0
+        if held:
+            # What codes are is known.
+            origins[..., held], shifts[..., held] = codes, 0
         with torch.no_grad():
             end = follow(function, origins, directions, certify=True, errors=(shifts[0].abs(), shifts[1].abs()))
             moved = follow(function, origins + shifts[1], directions + shifts[0])

@@ -36,7 +36,7 @@ _COMPUTED = """
     relu relu_ leaky_relu leaky_relu_ threshold threshold_ _prelu_kernel softshrink hardsigmoid hardsigmoid_
     sigmoid sigmoid_ tanh tanh_ erf erf_ atan atan_ gelu gelu_ silu silu_ mish mish_ hardswish hardswish_ softplus
     log_sigmoid_forward celu celu_ elu elu_
-    sum sum.dim_IntList mean mean.dim logsumexp _softmax _log_softmax
+    sum sum.dim_IntList mean mean.dim logsumexp _softmax _log_softmax std std.dim std.correction linalg_vector_norm glu
 """
 _PRODUCTS = "mm bmm mv dot addmm addmm_ baddbmm baddbmm_ addmv addmv_"
 _WINDOWS = """
@@ -73,7 +73,8 @@ COMPOSED = """
 """
 # Numbers as they are, of another type or in memory of their own.
 COPIES = "lift_fresh_copy _to_copy copy copy_"
-# Those that no far field follows, but that a network may have all the same; only its scores can be computed then.
+# Those that are not in the table, but that a network may have all the same: a far field follows them on numbers that no ray
+# moves, or that have limits, if at all; else only the network's scores can be computed.
 NOT_FOLLOWED = """
     hardshrink pow.Tensor_Tensor pow.Tensor_Scalar pow.Scalar pow_.Scalar pow_.Tensor
     exp exp_ expm1 expm1_ log log_ log1p log1p_ log2 log2_ log10 log10_ sqrt sqrt_ rsqrt rsqrt_ sin sin_ cos cos_
@@ -82,8 +83,8 @@ NOT_FOLLOWED = """
     gt.Tensor gt.Scalar ge.Tensor ge.Scalar lt.Tensor lt.Scalar le.Tensor le.Scalar eq.Tensor eq.Scalar ne.Tensor ne.Scalar
     logical_and logical_or logical_not isnan isinf any any.dim any.dims all all.dim all.dims
     cumsum argmax argmin sort sort.stable topk prod prod.dim_int
-    var var.dim var.correction std std.dim std.correction var_mean var_mean.dim var_mean.correction
-    linalg_vector_norm norm.Scalar norm.ScalarOpt_dim norm.ScalarOpt_dim_dtype norm.ScalarOpt_dtype cdist tril triu glu
+    var var.dim var.correction var_mean var_mean.dim var_mean.correction
+    norm.Scalar norm.ScalarOpt_dim norm.ScalarOpt_dim_dtype norm.ScalarOpt_dtype cdist tril triu
 """
 # Constants of a size, which the budget bounds.
 MADE = """
