@@ -52,6 +52,7 @@ benchmark: .venv/.installed  ## time training, limits and polytopes against PyTo
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.detectors
 	$(BIN)/python -m benchmarks.audit
+	$(BIN)/python -m benchmarks.reading
 
 clean:  ## remove the environment and everything built
 	rm -rf .venv build dist results docs/_build

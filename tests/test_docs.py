@@ -24,6 +24,10 @@ def test_supported_operations_are_as_the_tables_say():
     assert (DOCS / "supported.md").read_text() == program("supported").page(), "run python docs/supported.py"
 
 
+def test_what_it_takes_is_what_the_list_of_models_says():
+    assert (DOCS / "takes.md").read_text() == program("takes").page(), "run python docs/takes.py"
+
+
 def test_the_notebook_is_the_tutorial():
     assert (DOCS / "tutorial.ipynb").read_text() == program("notebook").notebook(), "run python docs/notebook.py"
 

@@ -104,7 +104,7 @@ def test_small_models_run_in_one_thread_and_large_ones_in_as_many_as_there_are()
             net = Spy(width)
             kl.far_field(net, X, "random")
             kl.scores.gradient_magnitude(net, X, "entropy")
-            kl.Guard(net)._model_probs(X)
+            kl.read(net, X=X).predict_proba(X)
             expected = 1 if width == 4 else 3
             assert set(seen) == {expected}
             seen.clear()
@@ -228,7 +228,9 @@ def test_blocks_learn_how_large_a_model_s_tensors_are():
             return self.layer(x).relu()[:, :2]
 
     X = np.random.default_rng(0).normal(size=(200, 2))
-    far = kl.far_field(Wide(), X, np.ones((200, 2)))
+    model = kl.read(Wide(), X=X)
+    sizes.clear()
+    far = kl.far_field(model, X, np.ones((200, 2)))
     assert sum(sizes) == 200
     assert set(sizes[1:-1]) == {2**16 // 3000}
     assert far.rate.shape == (1, 200, 2)

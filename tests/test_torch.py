@@ -330,6 +330,16 @@ def program():
     return torch.export.export(nn.Linear(2, 3), (torch.zeros(2, 2),), dynamic_shapes=({0: batch},))
 
 
+def test_programs_that_cast_check_types():
+    class Cast(nn.Module):
+        def forward(self, x):
+            return x.float() + x.double()
+
+    found = {node.target for node in torch.export.export(Cast(), (torch.zeros(2),)).module().graph.nodes}
+    checks = {target for target in found if "assert_tensor_metadata" in str(target)}
+    assert checks <= _torch.TYPE_CHECKS
+
+
 def test_modules_of_programs_take_only_names_that_are_known(program):
     plain = set(dir(torch.fx.GraphModule(nn.Module(), torch.fx.Graph()))) | {"weight", "bias"}
     taken = set(dir(program.module())) - plain

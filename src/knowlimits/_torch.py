@@ -239,6 +239,8 @@ WRAPPERS = ("torch._dynamo.", "torch.jit.")
 #: The submodule that checks inputs of an exported program, since some torch after 2.6, and attributes for how it packs them.
 GUARDS = "_guards_fn"
 IN_PROGRAMS = (GUARDS, "_in_spec", "_out_spec")
+#: Operations by which a program checks the types that it was exported for; a torch may have none.
+TYPE_CHECKS = {getattr(torch.ops.aten._assert_tensor_metadata, "default", None)} - {None}
 #: Of export and what it calls.
 LOGGERS = ("torch.export", "torch.fx.experimental.symbolic_shapes", "torch._subclasses.fake_tensor")
 

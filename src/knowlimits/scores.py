@@ -108,7 +108,7 @@ def probabilities(logits: Tensor) -> Tensor:
     return logits.double().softmax(-1)
 
 
-def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = None) -> np.ndarray:
+def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = None, outputs: str | None = None) -> np.ndarray:
     """Euclidean length of the gradient of a score with respect to every input row, ``(n,)``, by automatic differentiation.
 
     A module is evaluated in float64 on a copy, so that it stays as it was.
@@ -118,11 +118,10 @@ def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = No
         X: inputs, ``(n, features)``, or ``(n, ...)`` as the model takes them.
         name: a name in `SCORES`.
         base: base of the logarithm of entropies; nats without it.
+        outputs: as `knowlimits.read` has it.
     """
-    rows = torch.tensor(np.asarray(X), dtype=torch.float64)
-    if rows.ndim < 2 or not rows.isfinite().all():
-        raise ValueError(f"X must be finite and of shape (n, features) or more axes. Got shape {tuple(rows.shape)} instead.")
-    model = read(model)
+    model = read(model, outputs, X)
+    rows = model.points("X", X)
     with model.threads(rows[:1].numel()):
         parts = model.in_blocks(rows.to(model.device))
         return torch.cat([gradient_lengths(model.probabilities, part, name, base).cpu() for part in parts]).numpy()

@@ -17,11 +17,11 @@ from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
+    FunctionTransformer,
     KBinsDiscretizer,
     MinMaxScaler,
     OneHotEncoder,
     OrdinalEncoder,
-    QuantileTransformer,
     StandardScaler,
 )
 from torch import nn
@@ -31,7 +31,7 @@ from knowlimits.auditing.find import features, rays
 from knowlimits.auditing.find.columns import TableReader
 from knowlimits.auditing.find.settling import LEVEL, settled
 from knowlimits.auditing.show.sentences import verdict
-from knowlimits.model.pipelines import before_last
+from knowlimits.model.steps import Moves
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 
@@ -357,15 +357,19 @@ def test_categories_stay_as_they_are(mixed):
 
 
 def test_what_steps_do_to_columns(mixed):
-    steps = before_last(mixed.model)
-    assert steps.held == ("", "OneHotEncoder", "", "OrdinalEncoder", "")
+    model = kl.read(mixed.model, X=mixed.X)
+    held = [column.moves is Moves.HELD for column in model.steps.columns]
+    assert held == [False, True, False, True, False]
     moved = mixed.X.copy()
     moved["age"] += 3.0
     moved["income"] -= 100.0
     before, after = (mixed.model[:-1].transform(table) for table in (mixed.X, moved))
     change = np.zeros((len(mixed.X), 5))
     change[:, 0], change[:, 2] = 3, -100
-    np.testing.assert_allclose(after - before, change @ steps.matrix.T, atol=1e-10)
+    rows = model.points("X", mixed.X)
+    starts, directions, _ = model.along(rows, torch.tensor(change))
+    np.testing.assert_allclose(starts, before, atol=1e-10)
+    np.testing.assert_allclose(directions, after - before, atol=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -384,16 +388,25 @@ def test_what_steps_do_to_columns(mixed):
     ],
     ids=lambda steps: "-".join(type(s).__name__ for s in steps),
 )
-def test_held_and_moving_columns(steps):
+def test_columns_of_an_audit_move_as_the_steps_have_it(steps):
     X, y = np.random.default_rng(0).normal(size=(60, 5)), np.arange(60) % 2
     model = make_pipeline(*steps, MLPClassifier((4,), max_iter=5)).fit(X, y)
-    found = before_last(model)
-    change = np.random.default_rng(1).normal(size=5) * [not name for name in found.held]
+    read = kl.read(model, X=X)
+    columns = TableReader(read, X).continuous(X, read)
+    assert len(columns.names) + len(columns.left_out) == 5
+    lines = [place for place, column in enumerate(read.steps.columns) if column.moves is Moves.AFFINE]
+    assert [columns.names[k] for k in np.flatnonzero(columns.straight)] == [f"x{place}" for place in lines]
+    change = np.random.default_rng(1).normal(size=len(lines)) @ columns.steps[columns.straight]
     before, after = model[:-1].transform(X), model[:-1].transform(X + change)
-    np.testing.assert_allclose(after - before, np.tile(found.matrix @ change, (60, 1)), atol=1e-9)
-    if all(found.held):
-        with pytest.raises(ValueError, match="goes through KBinsDiscretizer"):
-            kl.audit(model, X, y)
+    _, directions, between = read.along(torch.tensor(X), torch.tensor(np.tile(change, (60, 1))))
+    if between is not None:
+        np.testing.assert_allclose(after - before, directions, atol=1e-9)
+    # Far out along each column the model is where the audit says it ends.
+    found = kl.audit(model, X, y, X_test=X)
+    for row in found.features.rows():
+        far = X.copy()
+        far[:, int(row["feature"][1:])] += np.sign(row["towards"]) * 1e9
+        assert row["confidence"] == pytest.approx(np.median(model.predict_proba(far).max(1)), abs=1e-6)
 
 
 def test_labels_may_be_text_in_any_order(wine):
@@ -467,7 +480,7 @@ def changed(place, value):
         ({"X": changed((4, 1), np.nan)}, r"X, column 'x1', must be finite. Got nothing in row 4, 1 such in all"),
         ({"X": changed((4, 1), -np.inf)}, r"X, column 'x1', must be finite. Got -inf in row 4"),
         ({"X": np.array([["a", 1, 2]] * 20, dtype=object)}, r"column 'x0', must be numbers. Got 'a'"),
-        ({"X": GOOD[:, :2]}, r"model cannot take rows of 2 features"),
+        ({"X": GOOD[:, :2]}, r"model must take rows of shape \(2,\)"),
         ({"X": GOOD[:5]}, r"X must have 16 rows at least"),
         ({"X": np.ones((30, 3))}, r"continuous column. Got none \(x0: constant, 1"),
         ({"X": GOOD > 0}, r"two values, 0 and 1"),
@@ -493,11 +506,11 @@ def test_refused(arguments, message):
 
 
 def test_a_hint_names_what_helps_and_nothing_else():
-    """`continuous=` does not move columns behind steps that are not affine; it does move what was taken for codes."""
+    """`continuous=` does not move columns that steps hold; it does move what was taken for codes."""
     X, y = GOOD, np.arange(40) % 2
-    model = make_pipeline(QuantileTransformer(n_quantiles=10), MLPClassifier((4,), max_iter=5, random_state=0)).fit(X, y)
+    model = make_pipeline(FunctionTransformer(np.sin), MLPClassifier((4,), max_iter=5, random_state=0)).fit(X, y)
     for continuous in (None, "all"):
-        with pytest.raises(ValueError, match=r"goes through QuantileTransformer.*pass the last step of the Pipeline") as caught:
+        with pytest.raises(ValueError, match=r"goes through FunctionTransformer.*pass the last step of the Pipeline") as caught:
             kl.audit(model, X, y, continuous=continuous)
         assert "continuous=" not in str(caught.value)
     assert len(kl.audit(model[-1], model[:-1].transform(X), y).features) == 6

@@ -118,7 +118,8 @@ def test_a_report_is_drawn_without_the_model(audited, report, without_models, tm
 
 
 def test_what_evaluates_a_model_does_fail_there(without_models):
-    with pytest.raises(AssertionError, match="a model is evaluated"):
+    # Whatever a module raises is told as one line.
+    with pytest.raises((AssertionError, ValueError), match="a model is evaluated"):
         kl.audit(network(6), X, LABELS)
 
 
@@ -176,13 +177,20 @@ def test_models_of_one_column_and_smooth_ones_have_a_report(tmp_path):
 
 
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
-def test_columns_that_span_no_plane_have_no_disc(tmp_path):
-    # All columns move the one input of the network.
+def test_columns_that_move_the_network_alike_span_a_plane_of_the_table_all_the_same(tmp_path):
+    # All columns move the one input of the network, so that there are two half-planes, and a line between them.
     model = make_pipeline(PCA(1), MLPClassifier((4,), max_iter=5, random_state=0)).fit(X, LABELS)
     found = kl.audit(model, X, LABELS)
-    assert found._found.disc is None
-    found.to_html(tmp_path / "line.html")
-    assert "<canvas" not in (tmp_path / "line.html").read_text()
+    disc = found._found.disc
+    assert disc.exact
+    assert len(disc.arcs) == 2
+    np.testing.assert_allclose(disc.arcs[:, 1] - disc.arcs[:, 0], np.pi)
+    steps = found._found.columns.steps[list(disc.axes)]
+    middles = disc.arcs.mean(1)
+    far = np.median(X, axis=0) + 1e6 * np.stack([np.cos(middles), np.sin(middles)], axis=1) @ steps
+    np.testing.assert_allclose(model.predict_proba(far).max(1), disc.limits, atol=1e-6)
+    found.to_html(tmp_path / "plane.html")
+    assert "<canvas" in (tmp_path / "plane.html").read_text()
 
 
 def test_a_plane_with_too_many_arcs_has_directions(monkeypatch, tmp_path):

@@ -5,10 +5,14 @@ import subprocess
 import sys
 from typing import get_args
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import knowlimits as kl
 from knowlimits.cli import detect, preamble, search
+from knowlimits.model.endings import Outputs
 from knowlimits.studies import half_moons
 from knowlimits.studies.tables.sets import SETS
 from knowlimits.train.search.driver import SAMPLERS
@@ -21,6 +25,7 @@ def test_choices_are_those_that_there_are():
     assert get_args(search.Objective) == tuple(OBJECTIVES)
     assert get_args(search.Sampler) == tuple(SAMPLERS)
     assert get_args(detect.Set) == SETS
+    assert get_args(preamble.Returned) == tuple(Outputs)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +34,11 @@ def test_choices_are_those_that_there_are():
         (["reproduce", "--models", "nnensembel"], "--models must be of NN, PlattScalingNN, MCDropout, BBB, NNEnsemble, Anch"),
         (["search", "--sampler", "random", "--objective", "acuracy"], "Got 'acuracy' instead. Did you mean accuracy?"),
         (["detect", "--ood", "x"], "--data, --target and --ood must be given together. Got --ood alone."),
+        (
+            ["audit", "m.pt2", "d.csv", "--outputs", "logit"],
+            "--outputs must be one of logits, log-probabilities, probabilities.",
+        ),
+        (["regions", "m.pt2", "--outputs", "probability"], "Did you mean probabilities?"),
         (["detect", "--sets", "WINE", "iris"], "--sets must be of breast_cancer, wine, digits. Got 'iris' instead."),
     ],
 )
@@ -73,6 +83,25 @@ def test_mistakes_of_a_search_get_one_line_and_status_2(arguments, message, tmp_
     assert message in result.stderr
     assert len([line for line in result.stderr.strip().splitlines() if line.startswith("knowlimits:")]) == 1
     assert "Traceback" not in result.stderr
+
+
+def test_what_a_file_returns_is_asked_for_where_it_stays_open(tmp_path):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 2), nn.Hardsigmoid())
+    program = torch.export.export(net, (torch.zeros(3, 2),), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    model, data = tmp_path / "model.pt2", tmp_path / "data.csv"
+    torch.export.save(program, model)
+    rows = np.random.default_rng(0).normal(size=(60, 2))
+    with data.open("w", newline="") as file:
+        csv.writer(file).writerows([["a", "b"], *rows.tolist()])
+    for command, arguments in (("audit", [model, data]), ("regions", [model])):
+        refused = run(command, *arguments)
+        assert refused.returncode == 2
+        assert "outputs must be given for this model, 'logits' or 'probabilities'" in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
+        said = run(command, *arguments, "--outputs", "logits")
+        assert said.returncode == 0, said.stderr
+    assert run("regions", model, "--outputs", "probabilities").returncode == 2
 
 
 def test_regions_counts_draws_and_writes_a_table(tmp_path):

@@ -110,7 +110,8 @@ def test_what_only_looks_like_an_activation_stays_as_it_is(name):
     module = read_onnx(model.SerializeToString())
     np.testing.assert_allclose(module(torch.from_numpy(x)), ReferenceEvaluator(model).run(None, {"x": x})[0], atol=1e-6)
     if name == "layer norm":
-        with pytest.raises(kl.UnsupportedOperation):
+        # Over the rows.
+        with pytest.raises(ValueError, match="each row by itself"):
             kl.far_field(module, x, x)
     else:
         # Products with gates, which have limits as they stand.
@@ -678,8 +679,15 @@ def judged(model, x):
     return [out for out in found if out.dtype.kind == "f"]
 
 
-def same(actual, expected):
-    return actual.shape == expected.shape and np.allclose(actual, expected, rtol=1e-4, atol=1e-5, equal_nan=True)
+def same(actual, expected, noise):
+    """Whether results agree, but for roundings of terms that cancel, of which `noise` has the size."""
+    return actual.shape == expected.shape and np.allclose(actual, expected, rtol=1e-4, atol=1e-5 + noise, equal_nan=True)
+
+
+def as_returned(logits):
+    """What a file of a classifier may return of its logits."""
+    forms = [logits, logits.softmax(1), logits.log_softmax(1), logits.sigmoid()]
+    return [form.numpy() for form in (*forms, torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], 1))]
 
 
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
@@ -702,6 +710,9 @@ def test_broken_files_are_refused_or_read_as_onnx_reads_them(data):
     expected = judged(model, x)
     if not expected or logits.ndim != 2:
         return
-    forms = [logits, logits.softmax(1), logits.log_softmax(1), logits.sigmoid()]
-    forms.append(torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], 1))
-    assert any(same(form.numpy(), out) for form in forms for out in expected), (logits, expected)
+    # What inputs that differ by roundings make of it says how large the terms are.
+    beside = as_returned(module(torch.from_numpy(x * (1 + 1e-12))).detach())
+    forms = as_returned(logits)
+    with np.errstate(invalid="ignore"):
+        noises = [np.nan_to_num(np.abs(one - other)) for one, other in zip(forms, beside, strict=True)]
+    assert any(same(f, out, noise) for f, noise in zip(forms, noises, strict=True) for out in expected), (logits, expected)

@@ -65,7 +65,9 @@ def decisions(name, trials, seed=0):
         near = float(smooth_mp.unit(name, origin, weight, bias, outer, 0.0))
         shift = -near + size * rng.choice([-1, 1]) * 10.0 ** rng.uniform(-16, -8)
         true = smooth_mp.unit(name, origin, weight, bias, outer, shift)
-        far = kl.far_field(Unit(name, weight, bias, outer, shift), [[origin[0], 0.0]], [[0.0, 1.0]], certify=True)
+        far = kl.far_field(
+            Unit(name, weight, bias, outer, shift), [[origin[0], 0.0]], [[0.0, 1.0]], certify=True, outputs="logits"
+        )
         if far.certified.all():
             certified += 1
             wrong += bool(far.offset[0, 0, 1] > 0) != bool(true > 0)

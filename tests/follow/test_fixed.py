@@ -267,7 +267,7 @@ def test_negative_control_of_edges(monkeypatch):
 
 @pytest.mark.parametrize("codes", ["long", "in place", "whole division", "places of maxima"])
 def test_rays_along_other_columns_of_a_network_with_an_embedding(codes):
-    model = Coded(CODES[codes], READ["embedding"])
+    model = Coded(CODES[codes], READ["embedding"]).double()
     origins, directions = draw_rays((4,), rays=64, held=[HELD])
     for column in range(HELD):
         directions[:] = 0

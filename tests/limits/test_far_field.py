@@ -379,7 +379,7 @@ def test_what_is_no_model_is_refused():
         kl.far_field(network, X, "random")
     with pytest.warns(match="Maximum iterations"):
         pipeline = make_pipeline(PolynomialFeatures(), network).fit(X, Y)
-    with pytest.raises(TypeError, match=r"affine.*Got PolynomialFeatures"):
+    with pytest.raises(TypeError, match=r"cannot move.*PolynomialFeatures"):
         kl.far_field(pipeline, X, "random")
 
 
@@ -420,7 +420,7 @@ def test_outputs_that_are_probabilities():
         ({"origins": [["a", "b"]]}, "origins must be an array of real numbers"),
         ({"directions": [[1.0, 2.0, 3.0]]}, r"shape of origins, \(1, 2\). Got \(1, 3\)"),
         ({"directions": "feature"}, "one of 'features', 'random', or an array. Got 'feature'"),
-        ({"outputs": "scores"}, "outputs must be one of 'logits', 'probabilities'"),
+        ({"outputs": "scores"}, "outputs must be one of 'logits', 'log-probabilities', 'probabilities'"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
     ],
 )
@@ -492,7 +492,7 @@ def test_numbers_that_pass_the_largest_float_are_an_error(last, certify, scale, 
     torch.manual_seed(0)
     x = size * np.ones((2, 2))
     with pytest.raises(OverflowError, match=r"model must keep its numbers below 1.8e\+308. Got larger ones at"):
-        kl.far_field(Clipped(scale, last), x, x, certify=certify)
+        kl.far_field(Clipped(scale, last).double(), x, x, certify=certify, outputs="logits")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -578,20 +578,24 @@ def test_a_far_field_keeps_its_rays_whatever_becomes_of_them():
     np.testing.assert_array_equal(far.origins, before)
 
 
-def test_rows_that_are_as_many_as_members_are_not_mixed_up():
-    class Swapped(nn.Module):
-        """Returns (n, members, classes), as TabM does."""
+@pytest.mark.parametrize("axis", [0, 1])
+def test_rows_that_are_as_many_as_members_are_not_mixed_up(axis):
+    class Members(nn.Module):
+        """Returns (n, members, classes), as TabM does, or (members, n, classes)."""
 
         def __init__(self):
             super().__init__()
-            self.layer = nn.Linear(2, 8 * 3)
+            self.layer = nn.Linear(2, 3 * 3)
 
         def forward(self, x):
-            return self.layer(x).reshape(-1, 8, 3)
+            return self.layer(x).reshape(-1, 3, 3).movedim(1, axis)
 
-    for rows in (2, 8):
-        with pytest.raises(ValueError, match=r"rows along n. Got \(\d, 8, 3\) for n = \d"):
-            kl.far_field(Swapped(), np.random.default_rng(0).normal(size=(rows, 2)), np.ones((rows, 2)), batch_size=rows)
+    module = Members().double()
+    for rows in (1, 2, 3, 7):
+        x = np.random.default_rng(0).normal(size=(rows, 2))
+        far = kl.far_field(module, x, np.ones((rows, 2)), batch_size=3)
+        expected = module.layer(torch.tensor(x + 1e9)).reshape(-1, 3, 3).softmax(-1).movedim(1, 0)
+        np.testing.assert_allclose(far.probs, expected.detach(), atol=1e-6)
 
 
 def test_dropout_members_are_fixed_functions_of_one_module():

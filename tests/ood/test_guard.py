@@ -6,10 +6,15 @@ import torch
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_iris, make_moons
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine, make_moons
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import log_loss
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import FixedThresholdClassifier, train_test_split
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 from torch import nn
 
 import knowlimits as kl
@@ -145,6 +150,134 @@ def test_any_classifier_and_any_width():
     # A constant column says nothing, and does no harm.
     still = np.c_[X, np.ones(150)]
     assert np.isfinite(kl.Guard(RandomForestClassifier(5).fit(still, y), random_state=0).fit(still).predict_proba(still)).all()
+
+
+X_WINE, Y_WINE = load_wine(return_X_y=True)
+X_WINE = (X_WINE - X_WINE.mean(0)) / X_WINE.std(0)
+NAMES = np.array(["c", "a", "b"])[Y_WINE]
+
+
+def perceptron(y, seed=0):
+    return MLPClassifier((8,), max_iter=100, random_state=seed).fit(X_WINE, y)
+
+
+class Squeezed(nn.Module):
+    """One logit, without an axis for it, and without an axis for a single row."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(13, 8), nn.ReLU(), nn.Linear(8, 1))
+
+    def forward(self, x):
+        return self.net(x).squeeze()
+
+
+def torch_predictions(net):
+    with torch.no_grad():
+        output = net(torch.tensor(X_WINE, dtype=torch.float32))
+    return (output > 0).long().numpy() if output.ndim == 1 else output.argmax(-1).numpy()
+
+
+def softmaxed():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(13, 8), nn.ReLU(), nn.Linear(8, 3), nn.Softmax(1))
+
+
+# A model, and what it predicts for all rows by its own methods.
+KINDS = {
+    "a tuned threshold": lambda: FixedThresholdClassifier(
+        MLPClassifier((8,), max_iter=100, random_state=0), threshold=0.99, response_method="predict_proba"
+    ).fit(X_WINE, Y_WINE > 0),
+    "Platt's scaling": lambda: SVC(probability=True, class_weight="balanced", random_state=0).fit(X_WINE[:120], NAMES[:120]),
+    "text labels": lambda: RandomForestClassifier(20, random_state=0).fit(X_WINE, NAMES),
+    "a list": lambda: [perceptron(NAMES, seed) for seed in range(2)],
+    "a softmax at the end": softmaxed,
+    "a squeezed logit": Squeezed,
+    "what has been read": lambda: kl.read(perceptron(NAMES)),
+    "a pipeline": lambda: make_pipeline(StandardScaler(), LogisticRegression()).fit(X_WINE, NAMES),
+}
+
+
+def own_predictions(model):
+    if isinstance(model, list):
+        return model[0].classes_[np.mean([one.predict_proba(X_WINE) for one in model], axis=0).argmax(1)]
+    return torch_predictions(model) if isinstance(model, nn.Module) else model.predict(X_WINE)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_never_changes_the_predicted_class(kind):
+    model = KINDS[kind]()
+    guard = kl.Guard(model, random_state=0).fit(X_WINE)
+    np.testing.assert_array_equal(guard.predict(X_WINE), own_predictions(model))
+    far = 1e5 * X_WINE
+    np.testing.assert_array_equal(guard.predict(far)[:3], [guard.predict(row[None])[0] for row in far[:3]])
+    assert set(guard.predict(X_WINE)) <= set(guard.classes_)
+    np.testing.assert_allclose(guard.predict_proba(far), 1 / len(guard.classes_), atol=1e-6)
+    np.testing.assert_allclose(guard.predict_proba(X_WINE[:1]), guard.predict_proba(X_WINE)[:1], atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_threshold_does_predict_otherwise_than_the_likeliest_class():
+    model = KINDS["a tuned threshold"]()
+    assert (model.predict(X_WINE) != model.classes_[model.predict_proba(X_WINE).argmax(1)]).any()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_skorch_is_asked_in_the_type_that_it_takes():
+    skorch = pytest.importorskip("skorch")
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(13, 8), nn.ReLU(), nn.Linear(8, 3))
+    net = skorch.NeuralNetClassifier(module, criterion=nn.CrossEntropyLoss, max_epochs=3, verbose=0)
+    single = X_WINE.astype(np.float32)
+    for model in (net.fit(single, Y_WINE), make_pipeline(StandardScaler(), net).fit(single, Y_WINE)):
+        guard = kl.Guard(model, random_state=0).fit(X_WINE)
+        np.testing.assert_array_equal(guard.predict(X_WINE), model.predict(single))
+        np.testing.assert_allclose(guard.blend(X_WINE, model.predict_proba(single)), guard.predict_proba(X_WINE), atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_a_module_returns_can_be_said():
+    net = nn.Sequential(nn.Linear(13, 3), nn.Hardsigmoid())
+    with pytest.raises(ValueError, match="outputs must be given"):
+        kl.Guard(net).fit(X_WINE)
+    guard = kl.Guard(net, random_state=0, outputs="logits").fit(X_WINE)
+    np.testing.assert_array_equal(guard.predict(X_WINE), torch_predictions(net))
+
+
+LABELS_OF_ROWS = np.c_[Y_WINE > 0, Y_WINE > 1].astype(int)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        (lambda: MLPClassifier((4,), max_iter=20).fit(X_WINE, LABELS_OF_ROWS), ValueError, "classes that exclude each other"),
+        (lambda: RandomForestClassifier(5).fit(X_WINE, LABELS_OF_ROWS), ValueError, "classes that exclude each other"),
+        (lambda: RandomForestRegressor(5).fit(X_WINE, Y_WINE), TypeError, "Got RandomForestRegressor"),
+        (lambda: RidgeClassifier().fit(X_WINE, Y_WINE), TypeError, "predict and predict_proba.*Got RidgeClassifier"),
+        (lambda: object(), TypeError, "Got object"),
+    ],
+    ids=["labels side by side", "a list of labels", "a regressor", "no probabilities", "no model"],
+)
+def test_what_is_no_classifier_of_one_label_a_row(model, error, message):
+    with pytest.raises(error, match=message):
+        kl.Guard(model()).fit(X_WINE)
+
+
+def test_gaps_and_text_are_refused_with_what_to_do():
+    pandas = pytest.importorskip("pandas")
+    gaps = X_WINE.copy()
+    gaps[3, 4] = np.nan
+    trees = HistGradientBoostingClassifier(max_iter=3).fit(gaps, Y_WINE)
+    with pytest.raises(ValueError, match=r"X must be finite for a guard.*Got 1 gaps.*Guard the last step of a Pipeline"):
+        kl.Guard(trees).fit(gaps)
+    with pytest.raises(ValueError, match="X must be finite for a guard"):
+        kl.Guard(trees).fit(X_WINE).weight(gaps)
+    table = pandas.DataFrame(X_WINE).assign(city="u")
+    with pytest.raises(TypeError, match=r"X must be numbers for a guard.*Got DataFrame with others.*encoded and filled"):
+        kl.Guard(trees).fit(table)
 
 
 def test_guards_are_saved_without_pickle(guard, tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_iris
 from torch import nn
 
@@ -9,6 +10,7 @@ import knowlimits as kl
 from knowlimits import detectors as d
 from knowlimits.limits.growth import norm
 from knowlimits.ood.detectors import DETECTORS, Entry
+from knowlimits.ood.detectors.base import Needs
 from knowlimits.ood.panel import Panel
 from knowlimits.ood.remedies import REMEDIES
 
@@ -89,6 +91,46 @@ def test_a_last_layer_too_large_for_laplace_is_named():
     assert panel.without["laplace"] == "the last layer has 6,003 weights, and 4,000 are the most."
     assert "laplace_entropy" not in panel.at(STARTS)
     assert "isolation_forest" not in panel.at(STARTS)
+
+
+class Mixture(nn.Module):
+    """Probabilities that no softmax ends in."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.ModuleList([nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)) for _ in range(2)])
+
+    def forward(self, x):
+        return sum(part(x).softmax(1) for part in self.parts) / 2
+
+
+class Bare(nn.Module):
+    """Layers that are no modules."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Parameter(torch.randn(4, 6)), nn.Parameter(torch.randn(6, 3))
+
+    def forward(self, x):
+        return torch.relu(x @ self.first) @ self.second
+
+
+@pytest.mark.parametrize("kind", [Mixture, Bare])
+def test_detectors_of_what_is_not_there_are_left_out(kind):
+    torch.manual_seed(0)
+    panel = Panel(inputs=False).fit(kind(), X, Y)
+    of_features, of_logits = (
+        {name for name, entry in DETECTORS.items() if not entry.on_inputs and need in entry.build(0).needs}
+        for need in (Needs.FEATURES, Needs.LOGITS)
+    )
+    assert set(panel.left_out) == (of_logits if kind is Mixture else of_features)
+    assert "laplace" in panel.without
+    near, ends = panel.at(STARTS), panel.along(STARTS, DIRECTIONS)
+    assert list(near) == list(ends)
+    assert set(panel.left_out).isdisjoint(near)
+    far = panel.at(STARTS + 1e7 * DIRECTIONS)
+    for name in ("entropy", "max_prob", "guarded_entropy"):
+        np.testing.assert_allclose(far[name], ends[name].limit, atol=1e-5)
 
 
 class Length(d.Detector):

@@ -7,9 +7,10 @@ import numpy as np
 from knowlimits.auditing.find.columns import TableReader
 from knowlimits.auditing.find.features import SURE
 from knowlimits.auditing.find.rays import rays
-from knowlimits.auditing.find.subject import some
+from knowlimits.auditing.find.subject import of_floats, read_table, some
 from knowlimits.limits.far_field import far_field
-from knowlimits.model.read import read_logits
+from knowlimits.model.model import Model
+from knowlimits.ood.remedies.laplace import LastLayerLaplace
 
 # Rays that are followed, at most.
 _RAYS = 100_000
@@ -22,6 +23,7 @@ def assert_far_field(
     X: Any,
     max_confident_share: float = 0.2,
     *,
+    outputs: str | None = None,
     confidence: float = SURE,
     feature_names: Any = None,
     continuous: Any = None,
@@ -31,8 +33,9 @@ def assert_far_field(
 
     Args:
         model: what `knowlimits.audit` takes, or a fitted `knowlimits.Guard` or `knowlimits.LastLayerLaplace`.
-        X: data like those that the model was trained on, ``(n, columns)``.
+        X: data like those that the model was trained on, ``(n, columns)``; rows with gaps are left out.
         max_confident_share: the largest share of the rows that may end sure, along each column and way.
+        outputs: as `knowlimits.read` has it.
         confidence: from which on a row counts as sure.
         feature_names, continuous: as `knowlimits.audit` has them.
         random_state: seed of the rows that are drawn from large tables.
@@ -51,17 +54,14 @@ def assert_far_field(
         raise ValueError(f"max_confident_share must be in 0 to 1. Got {max_confident_share} instead.")
     if not 0 < confidence <= 1:
         raise ValueError(f"confidence must be above 0 and at most 1. Got {confidence} instead.")
-    # A guard and last-layer Laplace know their far field themselves.
-    remedy = hasattr(model, "far_field")
-    model = model if remedy else read_logits(model)
-    source = TableReader(model, X, feature_names)
-    rows = source.rows("X", X)
-    columns = source.continuous(X, continuous)
+    table, found, rows = _read(model, X, feature_names, outputs)
+    rows = rows[np.isfinite(rows).all(1)]
+    if not len(rows):
+        raise ValueError("X must have a row without gaps at least. Got none.")
+    columns = table.continuous(rows, found, continuous)
     most = max(1, _RAYS // (2 * len(columns.names)))
     rows = rows[some(len(rows), most, np.random.default_rng(random_state))]
-    origins, directions = rays(rows, columns.steps)
-    far = model.far_field(origins, directions) if remedy else far_field(model.behind, origins, directions)
-    limits = far.confidence()
+    limits = _limits(model, found, *rays(rows, columns.steps))
     shares = (limits >= confidence).reshape(len(rows), -1).mean(0)
     broken = np.argsort(-shares, kind="stable")[: int((shares > max_confident_share).sum())]
     if not len(broken):
@@ -73,3 +73,26 @@ def assert_far_field(
         f"of the rows along {len(broken)} of {len(shares)} ways: {', '.join(named)}{more}. knowlimits.audit says more, and "
         "knowlimits.Guard is a remedy."
     )
+
+
+def _read(model: Any, X: Any, feature_names: Any, outputs: str | None) -> tuple[TableReader, Model | None, np.ndarray]:
+    """What reads tables, the model that says which columns can move, and the table as floats, ``(n, columns)``."""
+    if isinstance(model, LastLayerLaplace):
+        return read_table(model.model, X, feature_names, model.outputs)
+    if _is_remedy(model):
+        # A guard ends in the same whichever column moves.
+        table = TableReader(model, X, feature_names)
+        return table, None, table.rows("X", X, None)
+    return read_table(model, X, feature_names, outputs)
+
+
+def _limits(model: Any, found: Model | None, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """The limiting confidence along rays in a table of floats; a guard and last-layer Laplace know theirs themselves."""
+    if not _is_remedy(model) and found is not None:
+        return far_field(of_floats(found), origins, directions).confidence()
+    starts = origins if found is None or found.steps is None else found.steps.layout.decode(origins)
+    return model.far_field(starts, directions).confidence()
+
+
+def _is_remedy(model: Any) -> bool:
+    return hasattr(model, "far_field")

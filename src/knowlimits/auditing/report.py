@@ -28,8 +28,10 @@ class Audit:
             `settled_sd` and `settled`, how far until the confidence is within 0.01 of its limit, in standard deviations and in
             the column's own unit; `last_unit_sd` and `last_unit`, how far until nothing changes any more; `sure_laplace`,
             `confidence_laplace`, `sure_guard` and `confidence_guard`, the same with each remedy.
-        directions: a row for the model and each remedy: the share of directions that end sure, with an interval.
-        steepest: the direction in which the model is most confident of the rarest class, a row for each column.
+        directions: a row for the model and each remedy: the share of directions that end sure, with an interval. Empty where no
+            columns can move together.
+        steepest: the direction in which the model is most confident of the rarest class, a row for each column that moves what
+            the networks take in a straight line.
         detection: a row for each way, ``"one_column"`` or ``"any_direction"``, radius and score: area under the ROC curve, and
             what the usual threshold refuses.
         remedies: a row for the model and each remedy: what it does far away, and what it costs near by.
@@ -84,6 +86,7 @@ def audit(
     X_test: Any = None,
     y_test: Any = None,
     *,
+    outputs: str | None = None,
     layer: str | None = None,
     max_rows: int = 2000,
     random_state: int = 0,
@@ -95,14 +98,16 @@ def audit(
     computed exactly. Encoded categories stay as they are.
 
     Args:
-        model: what `knowlimits.far_field` takes, or a Pipeline that ends in one, whose other steps may encode categories.
-        X: data like those that the model was trained on, ``(n, columns)``: an array or a DataFrame.
+        model: what `knowlimits.far_field` takes; the steps of a Pipeline may encode categories, fill gaps, or clip.
+        X: data like those that the model was trained on, ``(n, columns)``: an array or a DataFrame. Rows with gaps are left
+            out.
         y: labels, ``(n,)``. Without them detectors of classes take the model's predictions.
         feature_names: of the columns; without them those of a DataFrame, of the model, or x0, x1 and so on.
         continuous: names or places of the columns to move, or ``"all"``. Without it columns with two values, and those with few
             whole numbers, are taken for codes and stay.
         X_test: rows that the model and the detectors have not seen; a quarter of X without them.
         y_test: their labels.
+        outputs: as `knowlimits.read` has it.
         layer: name of the submodule whose input are the features that detectors look at; the last `torch.nn.Linear` without it.
         max_rows: of larger tables so many rows are drawn.
         random_state: seed of everything that is drawn.
@@ -125,7 +130,7 @@ def audit(
         raise ValueError(f"max_rows must be at least 16. Got {max_rows} instead.")
     if isinstance(random_state, int) and random_state < 0:
         raise ValueError(f"random_state must not be negative. Got {random_state} instead.")
-    subject = read_subject(model, X, y, X_test, y_test, feature_names, continuous, max_rows, random_state)
+    subject = read_subject(model, X, y, X_test, y_test, feature_names, continuous, max_rows, random_state, outputs)
     with (
         one_blas_thread(),
         subject.model.threads(),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from knowlimits.cli.mistakes import UsageError
-from knowlimits.cli.preamble import check_outputs, check_seed, check_whole, load_model
+from knowlimits.cli.preamble import Outputs, check_outputs, check_seed, check_whole, load_model
 
 
 def audit(
@@ -17,6 +17,7 @@ def audit(
     target: str | None = None,
     test: Path | None = None,
     continuous: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    outputs: Outputs = None,
     layer: str | None = None,
     max_rows: int = 2000,
     seed: int = 0,
@@ -37,6 +38,8 @@ def audit(
         CSV file of rows that the model has not seen, with the same columns.
     continuous
         Columns to move, or all; without it those that do not look like codes.
+    outputs
+        What the model returns; told from the file without it.
     layer
         Submodule whose input are the features that detectors look at; the last linear layer without it.
     max_rows
@@ -76,6 +79,7 @@ def audit(
         continuous=columns,
         X_test=X_test,
         y_test=y_test,
+        outputs=outputs,
         layer=layer,
         max_rows=max_rows,
         random_state=seed,

@@ -38,6 +38,9 @@ CHOICES = Parameter(converter=_several, consume_multiple=True)
 _Model = Literal["NN", "PlattScalingNN", "MCDropout", "BBB", "NNEnsemble", "AnchoredNNEnsemble"]
 MODELS: tuple[str, ...] = get_args(_Model)
 Models = Annotated[tuple[_Model, ...], CHOICES]
+# What a model returns, as `knowlimits.read` has it; a test keeps the two together.
+Returned = Literal["logits", "log-probabilities", "probabilities"]
+Outputs = Annotated[Returned | None, CHOICE]
 
 
 def no_screen() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from knowlimits.cli.preamble import check_outputs, load_model, no_screen
+from knowlimits.cli.preamble import Outputs, check_outputs, load_model, no_screen
 
 if TYPE_CHECKING:
     from knowlimits.plane import Partition
@@ -17,6 +17,7 @@ def regions(
     *,
     box: tuple[float, float, float, float] | None = None,
     member: int | None = None,
+    outputs: Outputs = None,
     jobs: int = 1,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     csv: Path | None = None,
@@ -31,6 +32,8 @@ def regions(
         Only this part of the plane: x from, x to, y from, y to.
     member
         Index of the one member to take of an ensemble; all together without it.
+    outputs
+        What the model returns; told from the file without it.
     jobs
         Processes to work in, each on a part of the plane; -1 for one per core.
     output
@@ -39,9 +42,10 @@ def regions(
         Table to write, a row for every cell: its area, whether it is bounded, and the polygon.
     """
     check_outputs({"--output": output, "--csv": csv}, model)
+    from knowlimits.model.read import read
     from knowlimits.plane import partition
 
-    loaded = load_model(model)
+    loaded = read(load_model(model), outputs)
     cells = partition(loaded, box=box, member=member, jobs=jobs, verbose=sys.stderr.isatty())
     if output is not None:
         no_screen()

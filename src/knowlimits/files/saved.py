@@ -209,7 +209,7 @@ def _parts(model: classifiers.StackClassifier) -> tuple[dict[str, Any], dict[str
     """Header and tensors of a fitted classifier."""
     kind = type(model)
     if not isinstance(model, classifiers.StackClassifier) or not hasattr(model, "stack_"):
-        raise TypeError(f"model must be a fitted classifier of knowlimits. Got {model!r} instead.")
+        raise TypeError(f"model must be a fitted classifier of knowlimits. Got {type(model).__name__} instead.")
     if classifiers.CLASSIFIERS.get(kind.__name__) is not kind:
         raise TypeError(
             f"model must be of a registered class. Got {kind.__name__} instead: enter it in "

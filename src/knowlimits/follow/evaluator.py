@@ -38,6 +38,7 @@ from knowlimits.follow.operations import (
 )
 from knowlimits.follow.refusals import Refused, TooLarge, hint, kind_of
 from knowlimits.follow.words import OtherWords
+from knowlimits.model.network import Network
 
 # Results that only have the shape of their argument: constants, whatever the argument is.
 _SHAPED = {"zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full"}
@@ -59,6 +60,8 @@ class Evaluator(OperationMode):
         self.domain = domain
         self.largest = 0
         self._where: list[tuple[str, nn.Module]] = []
+        # What was raised under it last.
+        self._raised: Exception | None = None
 
     def run(self, model: Callable[[Tensor], Any], x: Traced, module: nn.Module | None = None) -> Tensor:
         """The model's output for a traced input; `module` is that whose names messages use, if not the model itself."""
@@ -70,8 +73,18 @@ class Evaluator(OperationMode):
     def outputs(self, model: Callable[[Tensor], Any], x: Traced, module: nn.Module | None = None) -> Any:
         """The same of a model that may return several tensors."""
         module = model if module is None and isinstance(model, nn.Module) else module
+        module = module.brought if isinstance(module, Network) else module
         with self._named(module or nn.Module()), OtherWords(), self:
-            return model(x)
+            try:
+                return model(x)
+            except RuntimeError as error:
+                # TorchScript makes an error of its own of whatever is raised inside it.
+                if self._raised is not None and "TorchScript interpreter" in str(error):
+                    raise self._raised from None
+                # What torch says of tensors that have no numbers.
+                if ".numpy() is not supported" in str(error):
+                    raise self.refuse("numpy", "control") from None
+                raise
 
     @contextmanager
     def _named(self, module: nn.Module) -> Any:
@@ -93,9 +106,14 @@ class Evaluator(OperationMode):
         try:
             return self._done(func, args, kwargs or {})
         except Refused as error:
-            raise self.refuse(name_of(func), error.kind) from None
+            self._raised = self.refuse(name_of(func), error.kind)
+            raise self._raised from None
         except TooLarge as error:
-            raise self.overflow(error.what) from None
+            self._raised = self.overflow(error.what)
+            raise self._raised from None
+        except Exception as error:
+            self._raised = error
+            raise
 
     def _done(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         traced = among(args, Traced) + (among(kwargs.values(), Traced) if kwargs else [])
@@ -204,7 +222,7 @@ class Evaluator(OperationMode):
         """The error for an operation, of one of the kinds of hints."""
         where, module = self._where[-1] if self._where else ("", None)
         return UnsupportedOperation(
-            f"operation {name}{f' in {where}' if where else ''} cannot be followed: {hint(kind, module)}"
+            f"operation {name}{f' in {where}' if where else ''} cannot be followed: {hint(kind, module)}", kind
         )
 
 

@@ -26,7 +26,15 @@ from knowlimits._torch import is_composite
 
 
 class UnsupportedOperation(NotImplementedError):
-    """A model does something that has no entry in the table of operations; the text says what, where, and what to do."""
+    """A model does something that has no entry in the table of operations; the text says what, where, and what to do.
+
+    Attributes:
+        kind: why it cannot be followed, in a word.
+    """
+
+    def __init__(self, text: str = "", kind: str = "unknown"):
+        super().__init__(text)
+        self.kind = kind
 
 
 @dataclass(frozen=True)

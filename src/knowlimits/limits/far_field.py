@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from knowlimits import scores
 from knowlimits.follow import Rays, blocks, follow
 from knowlimits.follow.joints import softmax
-from knowlimits.model.arrays import as_rays, logits_of, wrong_shape
-from knowlimits.model.model import Model, Outputs
-from knowlimits.model.read import read
+from knowlimits.model.arrays import both
+from knowlimits.model.endings import Outputs
+from knowlimits.model.model import Model, asymptotes_of
+from knowlimits.model.network import Network
+from knowlimits.model.read import read, read_at
 from knowlimits.model.stack import Stack
 from knowlimits.progress import progress_bar
 
@@ -109,16 +111,21 @@ def far_field(
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1. Got {batch_size} instead.")
-    model = read(model, outputs).to(device)
-    origins, directions = as_rays(origins, directions, random_state)
+    model = read_at(model, "origins", origins, outputs).to(device)
+    origins, directions = model.rays(origins, directions, random_state)
+    starts, steps, along = model.along(origins, directions)
     results = []
     with progress_bar("rays", len(origins), verbose) as advance, torch.no_grad(), model.threads(origins[0].numel()):
-        for x, d, noted in blocks(origins, directions, batch_size, device):
-            results.append(_along(model, x, d, noted, certify))
+        for x, d, noted in blocks(starts, steps, batch_size, device):
+            results.append(_followed(model, x, d, noted, certify))
             if advance:
                 advance(len(x))
-    found = {name: None if t is None else t.cpu().numpy() for name, t in vars(_joined(results, 1)).items()}
-    return FarField(origins.numpy(), directions.numpy(), **found)  # type: ignore[arg-type]
+    found: dict[str, Any] = {name: None if t is None else t.cpu().numpy() for name, t in vars(_joined(results, 1)).items()}
+    if along is not None:
+        found["radius"] = along.radius(found["radius"])
+        # Where a column grows ever more slowly, nothing grows in proportion to a.
+        found |= {name: np.where(along.straight[:, None], found[name], np.nan) for name in ("rate", "offset")}
+    return FarField(origins.numpy(), directions.numpy(), **found)
 
 
 def gradient_magnitude(
@@ -144,12 +151,14 @@ def gradient_magnitude(
         >>> kl.limits.gradient_magnitude(model, far)
         array([0.])
     """
-    model = read(model, outputs)
+    model = read(model, outputs, far.origins).straight()
     origins, directions = torch.from_numpy(far.origins), torch.from_numpy(far.directions)
     lengths = []
     with model.threads(origins[0].numel()):
         for x, d, noted in blocks(origins, directions, None, model.device):
-            lengths.append(scores.gradient_lengths(lambda x, d=d, n=noted: _along(model, x, d, n).probs, x, name, base).cpu())
+            lengths.append(
+                scores.gradient_lengths(lambda x, d=d, n=noted: _followed(model, x, d, n).probs, x, name, base).cpu()
+            )
     return torch.cat(lengths).numpy()
 
 
@@ -171,41 +180,39 @@ def _joined(parts: list[_Part], axis: int) -> _Part:
     return _Part(*(None if values[0] is None else torch.cat(values, axis) for values in fields))  # type: ignore[arg-type]
 
 
-def _along(model: Model, x: Tensor, d: Tensor, noted: Callable[[int], None], certify: bool = False) -> _Part:
+def _followed(model: Model, x: Tensor, d: Tensor, noted: Callable[[int], None], certify: bool = False) -> _Part:
     """All members along a block of rays; `noted` is told how many numbers the largest tensor of a network has."""
-    given = model.outputs is Outputs.PROBABILITIES
-    return _joined([_follow(network, x, d, given, certify, noted) for network in model.networks], 0)
+    return _joined([_follow(network, x, d, certify, noted) for network in model.networks], 0)
 
 
-def _follow(module: nn.Module, x: Tensor, d: Tensor, probabilities: bool, certify: bool, noted: Callable[[int], None]) -> _Part:
+def _follow(network: Network | Stack, x: Tensor, d: Tensor, certify: bool, noted: Callable[[int], None]) -> _Part:
     n = len(x)
-    if isinstance(module, Stack):
+    if isinstance(network, Stack):
         # Members apart, so that each has a radius of its own.
-        shape = (module.members, *x.shape)
-        rays = follow(module.forward_members, x.expand(shape), d.expand(shape), batch_axes=2, certify=certify)
+        shape = (network.members, *x.shape)
+        rays = follow(network.forward_members, x.expand(shape), d.expand(shape), batch_axes=2, certify=certify)
     else:
-        rays = follow(module, x, d, certify=certify)
-        if rays.axes and rays.axes != [1 if rays.rate.ndim == 3 else 0]:
-            raise wrong_shape(rays.rate.shape, n)
+        rays = follow(network, x, d, certify=certify)
     noted(rays.largest)
-    if probabilities and bool((rays.rate != 0).any()):
-        raise ValueError("outputs must be 'logits' for this model. Got 'probabilities', but its outputs grow along a ray.")
-    rate, offset = logits_of(rays.rate, n), logits_of(rays.offset, n, probabilities)
+    rate, offset = asymptotes_of(network, rays.rate, rays.offset)
     certified = None
     if rays.certain is not None:
         certified = rays.certain.reshape(-1, n).expand(len(rate), n)
-        if not probabilities:
-            certified = certified & _leaders_are_clear(rays, rate, n)
-    probs = offset if probabilities else softmax(rate, offset, -1)[1]
+        if isinstance(network, Stack) or network.returns is not Outputs.PROBABILITIES:
+            certified = certified & _leaders_are_clear(network, rays, rate, offset)
+    # Probabilities that a model returns itself are kept to their last bit, whatever they add up to.
+    given = isinstance(network, Network) and network.returns is Outputs.PROBABILITIES
+    probs = offset.exp() if given else softmax(rate, offset, -1)[1]
     return _Part(probs, rays.radius.reshape(-1, n).expand(len(rate), n), certified, rate, offset)
 
 
-def _leaders_are_clear(rays: Rays, rate: Tensor, n: int) -> Tensor:
+def _leaders_are_clear(network: Network | Stack, rays: Rays, rate: Tensor, offset: Tensor) -> Tensor:
     """Whether the set of classes with the largest rate is beyond doubt."""
     assert rays.errors is not None
-    error = logits_of(rays.errors[0], n)
+    error = both(rays.errors[0])
+    error = error if isinstance(network, Stack) else network.spread(error)
     leader = rate.argmax(-1, keepdim=True)
     gap = rate.gather(-1, leader) - rate
     doubt = error + error.gather(-1, leader) + gap.abs() * torch.finfo(rate.dtype).eps
-    clear = (gap > doubt) | ((gap == 0) & (doubt == 0))
+    clear = (gap > doubt) | ((gap == 0) & (doubt == 0)) | offset.isneginf()
     return clear.scatter(-1, leader, True).all(-1)

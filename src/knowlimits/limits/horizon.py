@@ -11,7 +11,7 @@ from knowlimits.model.model import Model
 from knowlimits.model.read import read_logits
 from knowlimits.plane import Plane
 from knowlimits.plane.mesh import Mesh
-from knowlimits.plane.restriction import PlaneModel
+from knowlimits.plane.restriction import PlaneModel, rows_of
 from knowlimits.plane.tournaments import patterns
 
 
@@ -45,13 +45,14 @@ class Horizon:
         return float(lengths[self.confidence() >= confidence].sum() / lengths.sum())
 
 
-def horizon(model: Any, plane: Plane | None = None, *, member: int | None = None) -> Horizon:
+def horizon(model: Any, plane: Plane | None = None, *, member: int | None = None, outputs: str | None = None) -> Horizon:
     """The limiting probabilities of a classifier in all directions of a plane, exactly.
 
     Args:
-        model: what `knowlimits.far_field` takes, with piecewise-linear operations only, returning logits.
+        model: what `knowlimits.far_field` takes, with piecewise-linear operations only but for a final softmax or sigmoid.
         plane: a plane of the input space; for models of two features the space itself.
         member: index of the one member to take of an ensemble.
+        outputs: as `knowlimits.read` has it.
 
     Raises:
         UnsupportedOperation: if the model does something that is not piecewise linear.
@@ -61,7 +62,9 @@ def horizon(model: Any, plane: Plane | None = None, *, member: int | None = None
         >>> kl.horizon(torch.nn.Linear(2, 2)).share(confidence=0.99)
         1.0
     """
-    model = read_logits(model) if member is None else read_logits(model).member(member)
+    model = read_logits(model, outputs, rows_of(plane))
+    model = model.straight()
+    model = model if member is None else model.member(member)
     # Member by member, as all units of all members at all ends of arcs would be many numbers.
     ends = np.unique(np.concatenate([_ends_of_arcs(one, plane) for one in model.one_by_one()]))
     edges = np.append(ends, ends[0] + 2 * np.pi) if len(ends) else np.array([0.0, 2 * np.pi])

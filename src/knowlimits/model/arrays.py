@@ -12,9 +12,6 @@ from knowlimits.options import chosen
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 
-# What torch says where types differ.
-_OTHER_TYPES = ("dtype", "scalar type", "Input type")
-
 
 def as_points(name: str, value: Any) -> Tensor:
     """Inputs ``(n, ...)`` in float64.
@@ -36,9 +33,9 @@ class Towards(StrEnum):
     RANDOM = "random"
 
 
-def as_rays(origins: Any, directions: Any, random_state: Any = None) -> tuple[Tensor, Tensor]:
-    """Starts and directions of rays, as `knowlimits.far_field` takes them, in float64."""
-    origins = as_points("origins", origins)
+def as_rays(origins: Any, directions: Any, random_state: Any = None, gaps: bool = False) -> tuple[Tensor, Tensor]:
+    """Starts and directions of rays, as `knowlimits.far_field` takes them, in float64; starts may have `gaps`."""
+    origins = origins if gaps and isinstance(origins, Tensor) else as_points("origins", origins)
     if isinstance(directions, str):
         if chosen(Towards, "directions", directions, ", or an array") is Towards.FEATURES:
             n, features = len(origins), origins[0].numel()
@@ -92,64 +89,14 @@ def both(logits: Array) -> Array:
     return np.concatenate([np.zeros_like(logits), logits], axis=-1)
 
 
-def outputs_of(module: nn.Module, points: Tensor, probabilities: bool = False) -> Tensor:
-    """What a module returns at points ``(n, ...)``, as ``(members, n, classes)``: its logits, or if so its probabilities.
-
-    Raises:
-        TypeError: if that is no tensor.
-        ValueError: if it is of another shape, or if the module computes in another type than float64 or draws random numbers.
-    """
-    drawn = torch.get_rng_state()
-    output = _called(module, points)
-    # Another thread may have drawn meanwhile.
-    if not torch.equal(drawn, torch.get_rng_state()) and not torch.equal(output, _called(module, points)):
-        first = "call model.eval(), and where they are still drawn, " if module.training else "in eval mode too: "
-        raise ValueError(
-            f"model must be a function of its inputs. Got one that draws random numbers at each call: {first}leave them out; "
-            "torch.nn.functional.dropout needs training=self.training, and a program must be exported in eval mode."
-        )
-    return logits_of(output, len(points), probabilities)
-
-
-def _called(module: nn.Module, points: Tensor) -> Tensor:
-    try:
-        output = module(points)
-    except RuntimeError as error:
-        if not any(words in str(error) for words in _OTHER_TYPES):
-            raise
-        raise ValueError(
-            f"model must compute in float64, to which its weights are taken. Got one that does not: {_first_line(error)}. "
-            "Where it casts, as x.float() does, write x.to(self.weight.dtype); its tensors must be parameters or buffers."
-        ) from error
-    if not isinstance(output, Tensor):
-        raise TypeError(f"model must return a tensor. Got {type(output).__name__} instead.")
-    return output
-
-
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says in its first line."""
     return str(error).partition("\n")[0].rstrip(".")
-
-
-def logits_of(output: Tensor, n: int, probabilities: bool = False) -> Tensor:
-    """Outputs of a module as ``(members, n, classes)``; one logit f becomes (0, f), one probability p becomes (1 - p, p)."""
-    shape = tuple(output.shape)
-    if output.ndim == 0 and n == 1:
-        # One logit of one row, squeezed.
-        output = output[None]
-    if output.ndim == 1:
-        output = output[:, None]
-    if output.ndim == 2:
-        output = output[None]
-    if output.ndim != 3 or output.shape[1] != n:
-        raise wrong_shape(shape, n)
-    if probabilities and output.shape[2] == 1:
-        return torch.cat([1 - output, output], 2)
-    return both(output)
 
 
 def wrong_shape(shape: Sequence[int], n: int) -> ValueError:
     """The error for a module whose outputs for n rows have another shape than they should."""
     return ValueError(
-        "model must return logits of shape (members, n, classes), (n, classes), (n, 1) or (n,), with the rows along n. "
+        "model must return logits of shape (members, n, classes), (n, members, classes), (n, classes), (n, 1) or (n,). "
         f"Got {tuple(shape)} for n = {n} instead."
     )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from knowlimits._torch import GUARDS, plain_inputs
+from knowlimits._torch import GUARDS, TYPE_CHECKS, plain_inputs
 
 
 def with_linear_modules(program: torch.export.ExportedProgram) -> fx.GraphModule:
@@ -20,7 +20,7 @@ def with_linear_modules(program: torch.export.ExportedProgram) -> fx.GraphModule
     """
     module = program.module()
     for node in list(module.graph.nodes):
-        if node.op == "call_module" and node.target == GUARDS:
+        if (node.op == "call_module" and node.target == GUARDS) or node.target in TYPE_CHECKS:
             module.graph.erase_node(node)
         elif node.target == torch.ops.aten.linear.default:
             _as_submodule(module, node)

@@ -39,7 +39,7 @@ WRITABLE, FIXED = (OrderedDict, defaultdict, dict, list, deque, set), (tuple, fr
 # Where training keeps its data and state, which may be large and are no part of a model; and programs, which are not changed.
 _KEPT = (torch.optim.Optimizer, data.DataLoader, data.Dataset, data.Sampler, fx.Graph)
 # What classes have whose objects cannot be made anew by what they hold: what they do at their end would be done twice.
-_SPECIAL = ("__del__", "__reduce__", "__reduce_ex__")
+_SPECIAL = ("__del__", "__reduce__", "__reduce_ex__", "__deepcopy__")
 # Set for classes that are made while Python runs.
 _HEAP_TYPE = 1 << 9
 

@@ -1,11 +1,9 @@
 """A model as this library sees it: a value that is read once, and passed on to whatever computes."""
 
-import copy
 import dataclasses
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -15,19 +13,16 @@ from torch import Tensor, nn
 
 from knowlimits._machine import are_small, one_thread, rows_at_a_time
 from knowlimits._torch import CONVOLUTIONS
-from knowlimits.model.arrays import as_points, both, outputs_of
-from knowlimits.model.pipelines import AffineSteps, Steps
+from knowlimits.model.arrays import as_points, as_rays, both
+from knowlimits.model.copies import copied
+from knowlimits.model.endings import Outputs
+from knowlimits.model.network import Network, as_probabilities
+from knowlimits.model.own import answered
 from knowlimits.model.stack import Stack
+from knowlimits.model.steps import Along, Moves, Steps
 
 # Names that are shown.
 _SHOWN = 5
-
-
-class Outputs(StrEnum):
-    """What networks return."""
-
-    LOGITS = "logits"
-    PROBABILITIES = "probabilities"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,45 +30,67 @@ class Model:
     """A classifier as this library has read it; `knowlimits.read` makes it, and whatever takes a model takes it.
 
     Its networks are copies in float64 that nothing changes any more: two calls on a `Model` are about the same functions,
-    whatever becomes of what it was read from. It can be pickled.
+    whatever becomes of what it was read from. It can be pickled if its steps can.
 
     Attributes:
         name: of the class of what was read; of a Pipeline's last step.
-        inner: the networks behind the steps, torch modules. A `Stack` holds several members, any other module one, unless its
+        inner: the networks behind the steps, of logits. A `Stack` holds several members, and so does a `Network` whose module's
             outputs have an axis of members.
-        outputs: what the networks return, ``"logits"`` or ``"probabilities"``.
-        steps: what a Pipeline does to its columns before its classifier, or None.
+        steps: what happens to a table before the networks, or None.
         classes_: labels of the classes, ``(classes,)``; None where the model has none. This name and the others are
             scikit-learn's, so that a `Model` can stand where a fitted classifier can.
         n_features_in_: how many columns it takes; None where it does not say.
         feature_names_in_: what it calls them; None where it does not say.
+        own: what was read, where its `predict` is another than the likeliest class.
     """
 
     name: str
-    inner: tuple[nn.Module, ...]
-    outputs: Outputs = Outputs.LOGITS
+    inner: tuple[Network | Stack, ...]
     steps: Steps | None = None
     classes_: np.ndarray | None = None
     n_features_in_: int | None = None
     feature_names_in_: tuple[str, ...] | None = None
+    own: Any = None
 
     @cached_property
-    def networks(self) -> tuple[nn.Module, ...]:
-        """The networks as functions of the model's own inputs, steps included.
+    def networks(self) -> tuple[Network | Stack, ...]:
+        """The networks as functions of the model's own inputs where its steps are affine, else of what the steps make of these.
 
-        They map ``(n, ...)`` inputs to ``(members, n, classes)``, ``(n, classes)``, ``(n, 1)`` or ``(n,)`` outputs.
+        They map inputs ``(n, ...)`` to logits ``(members, n, outputs)``; one output is a logit f, for (0, f).
+        """
+        if self.steps is None or not self._straight:
+            return self.inner
+        affine = self.steps.affine
+        return tuple(_behind(affine.matrix, affine.shift, network, self.device) for network in self.inner)
+
+    @cached_property
+    def _straight(self) -> bool:
+        # A row with gaps goes through the steps themselves, which fill them.
+        return self.steps is None or all(column.moves is Moves.AFFINE and not column.gaps for column in self.steps.columns)
+
+    def straight(self) -> "Model":
+        """The model as functions of all its columns at once, which `networks` are then; it takes no gaps any more.
 
         Raises:
-            TypeError: if a step is not affine.
+            TypeError: if its steps are not affine, with the columns and what they go through.
         """
-        if self.steps is None:
-            return self.inner
-        return tuple(with_steps(self.steps.affine, network, self.device) for network in self.inner)
+        if self._straight or self.steps is None:
+            return self
+        # Says why, if so.
+        _ = self.steps.affine
+        columns = tuple(dataclasses.replace(column, gaps=False) for column in self.steps.columns)
+        return dataclasses.replace(self, steps=dataclasses.replace(self.steps, columns=columns))
 
     @property
-    def behind(self) -> "Model":
-        """The model behind the steps, which takes what they make of a table."""
-        return dataclasses.replace(self, steps=None, n_features_in_=None, feature_names_in_=None) if self.steps else self
+    def members(self) -> int:
+        """How many members it has."""
+        return sum(network.members for network in self.inner)
+
+    @property
+    def returns(self) -> Outputs:
+        """What its networks return: logits, or what could not be undone."""
+        kinds = {network.returns if isinstance(network, Network) else Outputs.LOGITS for network in self.inner}
+        return next((kind for kind in (Outputs.PROBABILITIES, Outputs.LOG_PROBABILITIES) if kind in kinds), Outputs.LOGITS)
 
     @property
     def device(self) -> torch.device:
@@ -86,22 +103,21 @@ class Model:
         places = {t.device for network in self.inner for t in (*network.parameters(), *network.buffers())}
         if all(place.type == wanted.type and wanted.index in (None, place.index) for place in places):
             return self
-        return dataclasses.replace(self, inner=tuple(network.to(wanted) for network in copy.deepcopy(self.inner)))
+        return dataclasses.replace(self, inner=copied(self.inner, wanted))  # type: ignore[arg-type]
 
     def one_by_one(self, pad: bool = True) -> "list[Model]":
-        """The members, each a model of its own; those of a `Stack` as modules of linear layers and ReLUs.
+        """Its networks, each a model of its own; the members of a `Stack` as modules of linear layers and ReLUs.
 
         Args:
-            pad: give those of a `Stack` with one logit f the logits (0, f).
+            pad: give members of a `Stack` with one logit f the logits (0, f).
         """
-        members: list[nn.Module] = []
+        alone: list[Network | Stack] = []
         for network in self.inner:
-            if isinstance(network, Stack) and self.steps is None:
-                members += [_alone(network, i, pad) for i in range(network.members)]
+            if isinstance(network, Stack):
+                alone += [Network(_alone(network, i, pad)) for i in range(network.members)]
             else:
-                # Behind steps a `Stack` is one module with them.
-                members.append(network)
-        return [dataclasses.replace(self, inner=(network,)) for network in members]
+                alone.append(network)
+        return [dataclasses.replace(self, inner=(network,)) for network in alone]
 
     def member(self, index: int) -> "Model":
         """One member.
@@ -118,21 +134,65 @@ class Model:
         """Torch works in one thread inside, if the model is small and takes inputs of few numbers each."""
         return one_thread(are_small(self.networks, numbers))
 
+    def points(self, name: str, X: Any) -> Tensor:
+        """Inputs as the model takes them, in float64: ``(n, ...)``, or a table ``(n, columns)``, codes for what is no number.
+
+        Raises:
+            ValueError: if they do not fit; `name` is theirs in the message.
+            TypeError: if they are no numbers where the model takes numbers.
+        """
+        return as_points(name, X) if self.steps is None else torch.from_numpy(self.steps.encode(name, X))
+
+    def rays(self, origins: Any, directions: Any, random_state: Any = None) -> tuple[Tensor, Tensor]:
+        """Starts and directions of rays, as `knowlimits.far_field` takes them."""
+        if self.steps is None:
+            return as_rays(origins, directions, random_state)
+        return as_rays(self.points("origins", origins), directions, random_state, gaps=True)
+
+    def entering(self, points: Tensor) -> Tensor:
+        """What `networks` take, for points as the model takes them."""
+        if self._straight or self.steps is None:
+            return points
+        return torch.from_numpy(self.steps.transform(points.cpu().numpy())).to(points.device)
+
+    def along(self, starts: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Along | None]:
+        """The rays that `networks` are followed along for rays of the model: their starts, directions, and what is between.
+
+        Raises:
+            TypeError: if they move columns that cannot be moved.
+        """
+        if self._straight or self.steps is None:
+            return starts, directions, None
+        along = self.steps.along(starts.cpu().numpy(), directions.cpu().numpy())
+        origins, steps = (torch.from_numpy(part).to(starts.device) for part in (along.starts, along.directions))
+        return origins, steps, along
+
     def in_blocks(self, points: Tensor) -> Iterator[Tensor]:
         """Points ``(n, ...)`` in blocks for forward passes, so small that tensors of the widest layer stay in the cache."""
         widest = max((_numbers_per_row(network, points[:1].numel()) for network in self.networks), default=1)
         return iter(points.split(rows_at_a_time(widest, points.device)))
 
+    def logits(self, points: Tensor) -> Tensor:
+        """Logits of the members at what `networks` take, in one pass without gradients: ``(members, n, classes)``."""
+        return torch.cat([logits_of(network, network(points)) for network in self.networks])
+
     def probabilities(self, points: Tensor) -> Tensor:
-        """Probabilities of the members at points ``(n, ...)`` in one pass, with gradients: ``(members, n, classes)``."""
-        given = self.outputs is Outputs.PROBABILITIES
-        outputs = torch.cat([outputs_of(network, points, given) for network in self.networks]).double()
-        return outputs if given else outputs.softmax(-1)
+        """Probabilities of the members at points ``(n, ...)`` in one pass, with gradients: ``(members, n, classes)``.
+
+        Raises:
+            TypeError: for gradients through steps that are not affine.
+        """
+        if torch.is_grad_enabled():
+            return torch.cat([_probabilities(network, points) for network in self.straight().networks])
+        points = self.entering(points)
+        return torch.cat([_probabilities_of(network, points) for network in self.networks])
 
     def at(self, points: Tensor) -> Tensor:
         """Probabilities of the members at points ``(n, ...)``, block by block, without gradients: ``(members, n, classes)``."""
         with torch.no_grad(), self.threads(points[:1].numel()):
-            return torch.cat([self.probabilities(part) for part in self.in_blocks(points)], 1)
+            # Steps take long for few rows at a time.
+            parts = self.in_blocks(self.entering(points))
+            return torch.cat([torch.cat([_probabilities_of(one, part) for one in self.networks]) for part in parts], 1)
 
     def predict_members(self, X: Any) -> np.ndarray:
         """Probabilities of the members for rows as the model takes them, ``(members, n, classes)``.
@@ -140,42 +200,86 @@ class Model:
         Args:
             X: ``(n, columns)``, or ``(n, ...)`` as the model takes its inputs.
         """
-        rows = as_points("X", X if self.steps is None else self.steps.transform(X))
-        return self.behind.at(rows.to(self.device)).cpu().numpy()
+        return self.at(self.points("X", X).to(self.device)).cpu().numpy()
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities for rows as the model takes them, the mean over the members, ``(n, classes)``."""
         return self.predict_members(X).mean(0)
 
+    def predict(self, X: Any) -> np.ndarray:
+        """The model's own prediction for rows as it takes them, ``(n,)``; the likeliest class where it has none."""
+        if self.own is not None:
+            return np.asarray(answered(self.own.predict, X))
+        best = self.predict_proba(X).argmax(1)
+        return best if self.classes_ is None else self.classes_[best]
+
     def __str__(self) -> str:
-        stacked = all(isinstance(network, Stack) for network in self.inner)
-        members = str(sum(network.members if isinstance(network, Stack) else 1 for network in self.inner))
         labels = None if self.classes_ is None else [str(label) for label in self.classes_.tolist()]
         lines = {
-            "members": members if stacked else f"{members}, or as many as the outputs have an axis for",
+            "members": str(self.members),
             "features": _counted(self.n_features_in_, self.feature_names_in_),
             "classes": _counted(None if labels is None else len(labels), labels),
-            "outputs": self.outputs,
+            "outputs": ", ".join(dict.fromkeys(map(_described, self.inner))),
             "steps": "none" if self.steps is None else str(self.steps),
+            "columns": "as the network takes them" if self.steps is None else self.steps.movements,
         }
         return "\n".join([self.name, *(f"  {key:<10}{value}" for key, value in lines.items())])
 
 
-def with_steps(steps: AffineSteps, network: nn.Module, device: Any = "cpu") -> nn.Module:
-    """A network on a device behind affine steps.
+def logits_of(network: Network | Stack, output: Tensor) -> Tensor:
+    """Logits ``(members, n, classes)`` of what a network gives: one logit f becomes (0, f).
+
+    Probabilities that could not be undone become their logarithms. A class that it does not have has minus infinity.
+    """
+    if not isinstance(network, Network):
+        return both(output)
+    if network.returns is Outputs.PROBABILITIES:
+        return network.spread(as_probabilities(output, network.returns).clamp_min(0).log(), -torch.inf)
+    return network.spread(both(output), -torch.inf)
+
+
+def asymptotes_of(network: Network | Stack, rate: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+    """Rates and offsets of logits, ``(members, n, classes)`` each, of those of what a network gives.
 
     Raises:
-        TypeError: if they are not affine.
-        ValueError: if their numbers are not finite.
+        ValueError: if probabilities grow.
     """
-    if any(steps.held):
-        raise TypeError(
-            "model must be a Pipeline whose steps before the last are affine: scalers, PCA, selections, passthrough, or a "
-            f"ColumnTransformer or Pipeline of these. Got {', '.join(sorted({*steps.held} - {''}))} instead."
-        )
-    first = linear(steps.matrix, steps.shift)
-    check_numbers(first)
-    return nn.Sequential(first.to(device), network)
+    if not isinstance(network, Network):
+        return both(rate), both(offset)
+    if network.returns is Outputs.PROBABILITIES:
+        if bool((rate != 0).any()):
+            raise ValueError("outputs must be 'logits' for this model. Got 'probabilities', but its outputs grow along a ray.")
+        offset = logits_of(network, offset)
+        return torch.zeros_like(offset), offset
+    rate, offset = both(rate), logits_of(network, offset)
+    if network.places is None:
+        return rate, offset
+    # A class with minus infinity may grow as the fastest does.
+    missing = offset.isneginf()
+    return torch.where(missing, rate.amax(-1, keepdim=True), network.spread(rate)), offset
+
+
+def _probabilities(network: Network | Stack, points: Tensor) -> Tensor:
+    return network.probabilities(points) if isinstance(network, Network) else both(network(points)).double().softmax(-1)
+
+
+def _probabilities_of(network: Network | Stack, points: Tensor) -> Tensor:
+    """By logits, which keep their accuracy where probabilities are near 1."""
+    if isinstance(network, Network) and network.returns is Outputs.PROBABILITIES:
+        return network.probabilities(points)
+    return logits_of(network, network(points)).double().softmax(-1)
+
+
+def _behind(matrix: np.ndarray, shift: np.ndarray, network: Network | Stack, device: Any) -> Network | Stack:
+    """A network on a device behind an affine map."""
+    affine = linear(matrix, shift)
+    check_numbers(affine)
+    affine = affine.to(device)
+    if isinstance(network, Network):
+        return network.behind(affine)
+    weight, bias = network.weights[0], network.biases[0]
+    first = (weight @ affine.weight, bias + weight @ affine.bias)
+    return Stack([first[0], *network.weights[1:]], [first[1], *network.biases[1:]]).requires_grad_(False)
 
 
 def check_numbers(module: nn.Module) -> None:
@@ -227,6 +331,14 @@ def _numbers_per_row(module: nn.Module, numbers: int) -> int:
         elif isinstance(m, CONVOLUTIONS):
             widths.append(numbers * m.out_channels // m.in_channels)
     return max(numbers, *widths)
+
+
+def _described(network: Network | Stack) -> str:
+    """What a network's module returns, and what is done about it."""
+    if isinstance(network, Stack):
+        return str(Outputs.LOGITS)
+    undone = f", of a final {network.ending.last}, which is taken off" if network.ending else ""
+    return f"{network.outputs}{undone}"
 
 
 def _counted(count: int | None, names: Any) -> str:

@@ -1,144 +1,103 @@
 """The one door for models: `read` takes one in, once, and everything else looks at the `Model` that comes of it.
 
-Networks are copied, so that a person's model stays as it was, and the copies are in its mode; `knowlimits.model.modes` says
-which modules are refused in train mode.
+What a person brings is of one of the kinds in `knowlimits.model.kinds`, each of which says how it is read. Networks are copied,
+so that a person's model stays as it was, and what was understood is held to what the model itself predicts before it is used.
 """
 
-import copy
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
-
-from knowlimits.model.exported import with_linear_modules
-from knowlimits.model.model import Model, Outputs, check_numbers, linear, with_steps
-from knowlimits.model.modes import check_mode
-from knowlimits.model.pipelines import Steps, before_last
+from knowlimits.model.asked import Asked
+from knowlimits.model.endings import Outputs
+from knowlimits.model.kinds import KINDS, kind_of
+from knowlimits.model.model import Model
 from knowlimits.model.stack import Stack
 from knowlimits.options import chosen
 
 ACCEPTED = (
-    "a fitted classifier of knowlimits, a torch.nn.Module, a torch.export program, a fitted scikit-learn MLPClassifier, "
-    "a Pipeline of affine steps that ends in one of these, or a list of any of them"
+    "a fitted classifier of knowlimits, a torch.nn.Module, a torch.export program, a fitted classifier of scikit-learn or "
+    "skorch that is made of networks (MLPClassifier, alone or in a Pipeline, a search, a calibration, an ensemble), or a list "
+    "of these"
 )
 
 
-def read(model: Any, outputs: str | None = None) -> Model:
+def read(
+    model: Any, outputs: str | None = None, X: Any = None, *, output: str | int | None = None, inputs: Any = None
+) -> Model:
     """What this library understands of a model: a `Model`, which everything that takes a model takes as well.
 
     A `Model` saves reading the same one again and again, and says what was understood when it is printed. One that is read
     again is given back as it is.
 
     Args:
-        model: what `knowlimits.far_field` takes, or a Pipeline that ends in one, whose other steps may encode categories.
-        outputs: what its networks return: ``"logits"``, which it is without it, or ``"probabilities"``.
+        model: what `knowlimits.far_field` takes.
+        outputs: what its torch modules return: ``"logits"``, ``"log-probabilities"`` or ``"probabilities"``. Without it that is
+            told from their operations and from what they return, or asked for where it stays open.
+        X: a few rows as the model takes them, on which it is looked at. Without them rows are drawn.
+        output: name or place of the output that counts, for a module that returns several.
+        inputs: for a module that takes several inputs: columns that go into each, in order or by name, as ``([0, 1], [2])``;
+            None for an input that gets None, and ``([2], "codes")`` for one that takes whole numbers.
 
     Raises:
-        TypeError: if the model is none of these.
-        ValueError: if it is in train mode where that matters, is not fitted, or has weights that are not finite.
+        TypeError: if the model is of no kind that is known.
+        ValueError: if it is in train mode where that matters, is not fitted, has weights that are not finite, returns what is
+            neither logits nor probabilities, or predicts otherwise than was understood.
 
     Example:
         >>> import torch, knowlimits as kl
-        >>> print(kl.read(torch.nn.Linear(2, 3)))
-        Linear
-          members   1, or as many as the outputs have an axis for
-          features  not said
+        >>> print(kl.read(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Softmax(1))))
+        Sequential
+          members   1
+          features  2
           classes   not said
-          outputs   logits
+          outputs   probabilities, of a final softmax, which is taken off
           steps     none
+          columns   as the network takes them
     """
     wanted = None if outputs is None else chosen(Outputs, "outputs", outputs)
+    return _read(model, Asked(_read, X, outputs=wanted, output=output, inputs=inputs))
+
+
+def read_at(model: Any, name: str, rows: Any, outputs: str | None = None, otherwise: Outputs | None = None) -> Model:
+    """A model, looked at on rows that a person gave under a name, which messages use.
+
+    Args:
+        model: what `read` takes.
+        name: of the rows.
+        rows: as the model takes them.
+        outputs: as `read` has it.
+        otherwise: what its modules return where it stays open and nothing hangs on it.
+    """
+    wanted = None if outputs is None else chosen(Outputs, "outputs", outputs)
+    return _read(model, Asked(_read, rows, name, wanted, otherwise))
+
+
+def _read(model: Any, asked: Asked) -> Model:
     if isinstance(model, Model):
-        if wanted not in (None, model.outputs):
-            raise ValueError(f"outputs must be '{model.outputs}', as which the model was read. Got '{wanted}' instead.")
+        returned = {network.outputs for network in model.inner if not isinstance(network, Stack)} or {Outputs.LOGITS}
+        if asked.outputs is not None and returned != {asked.outputs}:
+            raise ValueError(
+                f"outputs must be '{next(iter(returned))}', as which the model was read. Got '{asked.outputs}' instead."
+            )
         return model
-    returned, name, steps, last = wanted or Outputs.LOGITS, type(model).__name__, None, model
-    if is_sklearn("Pipeline", model):
-        last = model.steps[-1][1]
-        name, steps = type(last).__name__, Steps.of(model)
-    inner = _copied(_flat(last, returned))
-    classes, names = getattr(model, "classes_", None), getattr(model, "feature_names_in_", None)
-    return Model(
-        name,
-        inner,
-        returned,
-        steps,
-        None if classes is None else np.asarray(classes),
-        getattr(model, "n_features_in_", inner[0].n_features if isinstance(inner[0], Stack) and steps is None else None),
-        None if names is None else tuple(map(str, names)),
-    )
+    kind = kind_of(model)
+    if kind is None:
+        raise TypeError(f"model must be {ACCEPTED}. Got {type(model).__name__} instead.")
+    return kind(model, asked)
 
 
-def read_logits(model: Any) -> Model:
+def read_logits(model: Any, outputs: str | None = None, X: Any = None) -> Model:
     """A model of which the logits are looked at.
 
     Raises:
-        ValueError: if it was read as one that returns probabilities.
+        ValueError: if it returns probabilities that cannot be undone.
     """
-    model = read(model)
-    if model.outputs is not Outputs.LOGITS:
-        raise ValueError(f"model must return logits here. Got one that was read with outputs='{model.outputs}'.")
-    return model
+    found = read(model, outputs, X)
+    if found.returns is Outputs.PROBABILITIES:
+        raise ValueError(
+            "model must return logits here, or probabilities that a final softmax or sigmoid makes. Got probabilities that are "
+            "made in another way: return what they are made of."
+        )
+    return found
 
 
-def _flat(model: Any, outputs: Outputs) -> list[nn.Module]:
-    if isinstance(model, Model):
-        return list(read(model, outputs).networks)
-    if not isinstance(model, list | tuple | nn.ModuleList):
-        return [_as_module(model)]
-    if not len(model):
-        raise ValueError("model must have a member at least. Got an empty list instead.")
-    return [module for one in model for module in _flat(one, outputs)]
-
-
-def _as_module(model: Any) -> nn.Module:
-    """What one model computes, as a module of its own.
-
-    Raises:
-        TypeError: if it is nothing that is accepted.
-        ValueError: for a module in train mode that does something else in eval mode.
-    """
-    model = getattr(model, "stack_", model)
-    if isinstance(model, nn.Module):
-        check_mode(model)
-        return model
-    if isinstance(model, torch.export.ExportedProgram):
-        return with_linear_modules(model)
-    if is_sklearn("Pipeline", model):
-        return with_steps(before_last(model), _as_module(model.steps[-1][1]))
-    if is_sklearn("MLPClassifier", model):
-        return _from_mlp(model)
-    raise TypeError(f"model must be {ACCEPTED}. Got {type(model).__name__} instead.")
-
-
-def _copied(modules: Sequence[nn.Module]) -> tuple[nn.Module, ...]:
-    """Copies of modules in float64 without gradients; together, so that modules which share parameters share the copies.
-
-    Raises:
-        ValueError: if weights are not finite.
-    """
-    copies = tuple(module.double().requires_grad_(False) for module in copy.deepcopy(list(modules)))
-    for module in copies:
-        check_numbers(module)
-    return copies
-
-
-_ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "logistic": nn.Sigmoid, "identity": nn.Identity}
-
-
-def _from_mlp(model: Any) -> nn.Module:
-    if not hasattr(model, "coefs_"):
-        raise ValueError("model must be fitted. Got an MLPClassifier that is not: call fit first.")
-    if model.out_activation_ == "logistic" and model.n_outputs_ > 1:
-        raise ValueError("model must have one label per row. Got an MLPClassifier that was fitted to several.")
-    layers: list[nn.Module] = []
-    for weight, bias in zip(model.coefs_, model.intercepts_, strict=True):
-        layers += [linear(weight.T, bias), _ACTIVATIONS[model.activation]()]
-    return nn.Sequential(*layers[:-1])
-
-
-def is_sklearn(kind: str, model: Any) -> bool:
-    """Whether a model is of a class of scikit-learn, by its name, so that scikit-learn need not be imported to tell."""
-    return any(one.__name__ == kind and one.__module__.startswith("sklearn.") for one in type(model).__mro__)
+__all__ = ["ACCEPTED", "KINDS", "read", "read_logits"]

@@ -3,6 +3,7 @@
 The registries say which there are. The model runs once over the points, or along the rays, for all of them.
 """
 
+from collections.abc import Collection
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from knowlimits import scores
 from knowlimits._machine import one_blas_thread
 from knowlimits.limits.growth import Growth
 from knowlimits.limits.probabilities import limiting_probabilities
-from knowlimits.model.read import read_logits
+from knowlimits.model.read import read
 from knowlimits.ood.detectors import DETECTORS
 from knowlimits.ood.detectors.base import Detector
 from knowlimits.ood.detectors.source import Ahead, Inputs, Seen, Source
@@ -38,30 +39,38 @@ class Panel:
         members: how many members the model has.
         remedies: the model as it is and its remedies, fitted, by their ids.
         without: why a remedy is none for this model, by its id.
+        left_out: why a detector is none for it, by its name.
     """
 
     members: int
     remedies: dict[str, Applied]
     without: dict[str, str]
+    left_out: dict[str, str]
 
     def __init__(self, layer: str | None = None, inputs: bool = True):
         self.layer, self.inputs = layer, inputs
 
     @one_blas_thread()
-    def fit(self, model: Any, X: Any, y: Any) -> Self:
+    def fit(self, model: Any, X: Any, y: Any, outputs: str | None = None) -> Self:
         """Learn what is familiar.
 
         Args:
             model: what `knowlimits.far_field` takes.
             X: data like those that it was trained on, ``(n, features)``.
             y: class labels, ``(n,)``.
+            outputs: as `knowlimits.read` has it.
         """
-        model = read_logits(model)
-        self._view = View(model, self.layer)
+        model = read(model, outputs, X)
+        self._view = View(model, self.layer, features=False)
         self._inputs = Inputs(X) if self.inputs else None
         seen = self._view.at(X)
         self.members = len(seen.logits)
-        self._on_model = _fitted(self._view, seen, y, on_inputs=False)
+        self.left_out = {
+            name: why
+            for name, entry in DETECTORS.items()
+            if not entry.on_inputs and (why := entry.build(random_state=0).missing(self._view))
+        }
+        self._on_model = _fitted(self._view, seen, y, on_inputs=False, without=self.left_out)
         self._on_inputs = {} if self._inputs is None else _fitted(self._inputs, self._inputs.at(X), y, on_inputs=True)
         self.remedies, self.without = {}, {}
         for name, remedy in REMEDIES.items():
@@ -139,12 +148,12 @@ class Panel:
         return guarded.guard
 
 
-def _fitted(source: Source, seen: Seen, y: Any, on_inputs: bool) -> dict[str, Detector]:
+def _fitted(source: Source, seen: Seen, y: Any, on_inputs: bool, without: Collection[str] = ()) -> dict[str, Detector]:
     """The detectors that look at a source, by their names."""
     return {
         name: entry.build(random_state=0).fit_seen(source, seen, y)
         for name, entry in DETECTORS.items()
-        if entry.on_inputs == on_inputs
+        if entry.on_inputs == on_inputs and name not in without
     }
 
 

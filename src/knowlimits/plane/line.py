@@ -38,7 +38,15 @@ class _Line:
     v: np.ndarray
 
 
-def breakpoints(model: Any, start: Any, end: Any = None, direction: Any = None, *, member: int | None = None) -> Breakpoints:
+def breakpoints(
+    model: Any,
+    start: Any,
+    end: Any = None,
+    direction: Any = None,
+    *,
+    member: int | None = None,
+    outputs: str | None = None,
+) -> Breakpoints:
     """Every kink of a network along a segment, or along a ray to infinity, exactly.
 
     Args:
@@ -47,6 +55,7 @@ def breakpoints(model: Any, start: Any, end: Any = None, direction: Any = None, 
         end: the end of a segment, at t = 1; or
         direction: the direction of a ray.
         member: index of the one member to take of an ensemble; the kinks of all members without it.
+        outputs: as `knowlimits.read` has it.
 
     Raises:
         UnsupportedOperation: if the model does something that is not piecewise linear.
@@ -70,7 +79,7 @@ def breakpoints(model: Any, start: Any, end: Any = None, direction: Any = None, 
         raise ValueError(f"{name} must lead away from start. Got a line of length 0.")
     last = [1.0, 0.0, 1.0] if direction is None else [1.0, 0.0, 0.0]
     mesh = Mesh.of_polygons(np.array([[0, 0, 1], last]), np.zeros(2), [[0, 1]])
-    on_line = PlaneModel(model, _Line(start, along, np.zeros_like(along)), member)  # type: ignore[arg-type]
+    on_line = PlaneModel(model, _Line(start, along, np.zeros_like(along)), member, outputs)  # type: ignore[arg-type]
     mesh, _ = on_line.refine(mesh)
     order = mesh.chain(0)
     ends = mesh.corners.reshape(-1, 2)[order]

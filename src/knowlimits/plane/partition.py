@@ -244,6 +244,7 @@ def partition(
     jobs: int = 1,
     max_cells: int = 5_000_000,
     max_bytes: int = MOST_BYTES,
+    outputs: str | None = None,
     verbose: bool = False,
 ) -> Partition:
     """Every polytope of a network on a plane, unbounded ones included.
@@ -264,6 +265,7 @@ def partition(
         max_cells: give up beyond so many cells, before the machine runs out of memory.
         max_bytes: give up before the values of one layer at all vertices in work, which are what takes the memory of wide and
             convolutional networks, would need more than this. It hangs on the network and the plane alone, not on the machine.
+        outputs: as `knowlimits.read` has it.
         verbose: show how many cells there are, and how many a second.
 
     Raises:
@@ -283,7 +285,7 @@ def partition(
     if max_bytes < 1:
         raise ValueError(f"max_bytes must be at least 1. Got {max_bytes} instead.")
     meshes = [replace(mesh, most_bytes=max_bytes) for mesh in _starts(checked, starts, jobs)]
-    on_plane = PlaneModel(model, plane, member)
+    on_plane = PlaneModel(model, plane, member, outputs)
     with counter("cells", verbose) as report:
         cells = joined(gathered(list(_refined(on_plane, meshes, jobs, max_cells, report))))
     return Partition(on_plane, cells, checked)

@@ -9,7 +9,8 @@ from torch import Tensor
 from knowlimits._machine import are_small, one_thread
 from knowlimits.follow.domain import Domain
 from knowlimits.follow.evaluator import Evaluator
-from knowlimits.model.read import read
+from knowlimits.model.endings import Outputs
+from knowlimits.model.read import read_at
 from knowlimits.plane.cells import Cells
 from knowlimits.plane.exact import Exact
 from knowlimits.plane.floats import Floats
@@ -31,13 +32,17 @@ class PlaneModel:
         model: what `knowlimits.far_field` takes.
         plane: None for models of two features.
         member: the one member to take, or None for all.
+        outputs: as `knowlimits.read` has it.
 
     Raises:
         ValueError: if weights are not finite, or there is no such member.
     """
 
-    def __init__(self, model: Any, plane: Plane | None = None, member: int | None = None):
-        read_model = read(model) if member is None else read(model).member(member)
+    def __init__(self, model: Any, plane: Plane | None = None, member: int | None = None, outputs: str | None = None):
+        # Its cells are the same, whatever it returns.
+        read_model = read_at(model, "plane", rows_of(plane), outputs, Outputs.LOGITS)
+        read_model = read_model.straight()
+        read_model = read_model if member is None else read_model.member(member)
         if plane is None and read_model.n_features_in_ not in (None, 2):
             raise ValueError(f"plane must be given for a model of {read_model.n_features_in_} features. Got None instead.")
         self.plane = plane
@@ -112,6 +117,15 @@ class PlaneModel:
     def same_maps(self, patterns: list[np.ndarray], first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Whether the maps of pairs of cells are the same, exactly; `patterns` are those of all cells."""
         return same_maps(self.run, patterns, first, second, at_a_time(patterns))
+
+
+def rows_of(plane: Plane | None) -> np.ndarray:
+    """A few points of a plane as a model takes them, on which it is looked at."""
+    points = np.random.default_rng(0).normal(size=(3, 2))
+    if plane is None:
+        return points
+    axes = np.stack([plane.u.ravel(), plane.v.ravel()])
+    return (plane.origin.ravel() + points @ axes).reshape(3, *plane.origin.shape)
 
 
 def at_a_time(patterns: list[np.ndarray]) -> int:

@@ -34,7 +34,7 @@ def horizon_disc(
     Returns:
         What a colour bar can be made of.
     """
-    model, norm = read(model), norm or Normalize(0, 1)
+    model, norm = read(model, X=X), norm or Normalize(0, 1)
     centre, scale = X.mean(0), float(X.std())
     radius, angle = np.linspace(0, 0.985, 160), np.linspace(0, 2 * np.pi, 721)
     rho, theta = np.meshgrid(radius, angle)

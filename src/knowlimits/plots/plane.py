@@ -64,7 +64,7 @@ def polytopes(model: Any, result: Partition, extent: Extent | None = None) -> Fi
     """
     extent = extent or _middle(result)
     points = torch.from_numpy(grid(extent, _GRID))
-    entropy = scores.entropy(read(model).at(points), base=2).numpy()
+    entropy = scores.entropy(read(model, X=points).at(points), base=2).numpy()
     figure, ax = plt.subplots(figsize=(6, 5), layout="constrained")
     image = score_map(ax, entropy.reshape(_GRID, _GRID), extent)
     edges(ax, result, extent, linewidth=0.3)

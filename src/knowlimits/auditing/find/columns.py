@@ -1,12 +1,14 @@
-"""The columns of a person's table: what they are called, which of them are measurements, and what a model makes of them."""
+"""The columns of a person's table: what they are called, which of them are measurements, and which of these can move."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from knowlimits.limits.moving import WHOLE_NUMBERS, moving_columns
+from knowlimits.model.arrays import as_points
 from knowlimits.model.model import Model
-from knowlimits.model.pipelines import AffineSteps, Steps
+from knowlimits.model.steps import Moves
 from knowlimits.ood.sizes import check_size
 
 # Whole numbers with no more values than this are taken for codes of categories.
@@ -19,9 +21,10 @@ class Continuous:
 
     Attributes:
         names: what they are called.
-        steps: how the network's inputs move when a column grows by one standard deviation, ``(features, inputs)``.
+        steps: how a row of the table moves when a column grows by one standard deviation, ``(features, columns)``.
         deviations: standard deviations, in the columns' own units, ``(features,)``.
         medians: in the same units, ``(features,)``.
+        moves: how the numbers behind the model's steps follow each.
         left_out: the other columns, and why.
     """
 
@@ -29,14 +32,25 @@ class Continuous:
     steps: np.ndarray
     deviations: np.ndarray
     medians: np.ndarray
+    moves: tuple[Moves, ...]
     left_out: dict[str, str]
+
+    @property
+    def together(self) -> np.ndarray:
+        """Which of them can move together with others, ``(features,)``: those that do not grow ever more slowly, say."""
+        return np.array([one is not Moves.ENDLESS for one in self.moves])
+
+    @property
+    def straight(self) -> np.ndarray:
+        """Which of them move what the networks take in straight lines, ``(features,)``."""
+        return np.array([one is Moves.AFFINE for one in self.moves])
 
 
 class TableReader:
-    """Reads tables for a model, through the steps of its pipeline if it is one, and says in one line what is wrong with them.
+    """Reads tables for a model, and says in one line what is wrong with them.
 
     Args:
-        model: a `knowlimits.Model`, or a remedy; what has `feature_names_in_` and `n_features_in_` is held to them.
+        model: what the tables are for; what has `feature_names_in_` and `n_features_in_` is held to them.
         X: a table as all others will be, ``(n, columns)``.
         feature_names: of the columns; without them those of a DataFrame, of the model, or x0, x1 and so on.
 
@@ -51,12 +65,30 @@ class TableReader:
             raise ValueError(f"X must have {expected} columns, which the model was made for. Got {columns} instead.")
         self._own = _own_names(X)
         self.names = _names(X, columns, feature_names, getattr(model, "feature_names_in_", None))
-        steps = model.steps if isinstance(model, Model) else None
-        self._steps = steps or Steps(None, AffineSteps(np.eye(columns), np.zeros(columns), ("",) * columns))
-        self._affine = self._steps.affine
 
-    def rows(self, name: str, X: Any) -> np.ndarray:
-        """What the network sees of a table, ``(n, inputs)``; `name` is the table's in messages."""
+    def check_numbers(self, name: str, X: Any, model: Model | None = None, gaps: bool = False) -> None:
+        """Raise unless columns have the finite numbers that a model takes; all of them, with `gaps` maybe, without a model."""
+        columns = None if model is None or model.steps is None else model.steps.columns
+        largest = {}
+        for place, column in enumerate(self.names):
+            about = None if columns is None else columns[place]
+            if about is not None and (about.levels is not None or about.moves is Moves.HELD):
+                # The steps say what they take there.
+                continue
+            numbers = _numbers(name, column, _column(X, place), gaps if about is None else about.gaps)
+            largest[column] = float(np.nanmax(np.abs(numbers), initial=0.0))
+        if largest:
+            worst = max(largest, key=largest.__getitem__)
+            check_size(f"{name}, column {worst!r},", np.array([[largest[worst]]]))
+
+    def rows(self, name: str, X: Any, model: Model | None) -> np.ndarray:
+        """A table as floats, ``(n, columns)``, with codes for what is no number, and gaps where the model takes them.
+
+        Args:
+            name: of the table, in messages.
+            X: the table.
+            model: what has been read; None where all columns are numbers.
+        """
         count, columns = _shape(name, X)
         if columns != len(self.names):
             raise ValueError(f"{name} must have the {len(self.names)} columns of X. Got {columns} instead.")
@@ -66,55 +98,54 @@ class TableReader:
         if own and self._own and own != self._own:
             ours, theirs = next((a, b) for a, b in zip(own, self._own, strict=True) if a != b)
             raise ValueError(f"{name} must have the columns of X, in their order. Got {ours!r} where X has {theirs!r}.")
-        moving = [place for place, held in enumerate(self._affine.held) if not held]
-        numbers = [_numbers(name, self.names[place], _column(X, place)) for place in moving]
-        if numbers:
-            largest = int(np.argmax([np.abs(column).max() for column in numbers]))
-            check_size(f"{name}, column {self.names[moving[largest]]!r},", numbers[largest][:, None])
-        return self._steps.transform(X)
+        self.check_numbers(name, X, model)
+        return (as_points(name, X) if model is None else model.points(name, X)).numpy()
 
-    def continuous(self, X: Any, given: Any = None) -> Continuous:
+    def continuous(self, rows: np.ndarray, model: Model | None, given: Any = None) -> Continuous:
         """The columns that can move.
 
         Args:
-            X: the table.
+            rows: the table, as floats without gaps.
+            model: what takes it; None where all of them can move.
             given: names or places of columns, or ``"all"`` for all that vary; without it codes and yes-or-no columns stay out.
 
         Raises:
             ValueError: if there is no such column.
         """
         asked = None if given is None else self._places(given)
+        held = [(place, "") for place in range(len(self.names))] if model is None else moving_columns(model, rows)
         chosen, left_out = [], {}
-        for place, name in enumerate(self.names):
-            why = self._why_not(_column(X, place), place, asked)
-            if why:
-                left_out[name] = why
+        for place, why_held in held:
+            if why := why_held or self._why_not(rows[:, place], place, asked):
+                left_out[self.names[place]] = why
             else:
                 chosen.append(place)
         if not chosen:
             reasons = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:5])
-            raise ValueError(f"X must have a continuous column. Got none ({reasons}).{self._what_helps(X, asked)}")
-        columns = np.stack([np.asarray(_column(X, place), dtype=np.float64) for place in chosen])
+            raise ValueError(f"X must have a continuous column. Got none ({reasons}).{self._what_helps(rows, held, asked)}")
+        columns = np.ascontiguousarray(rows[:, chosen].T)
         deviations = columns.std(1)
-        steps = self._affine.matrix[:, chosen].T * deviations[:, None]
-        return Continuous(tuple(self.names[p] for p in chosen), steps, deviations, np.median(columns, axis=1), left_out)
+        steps = np.zeros((len(chosen), rows.shape[1]))
+        steps[np.arange(len(chosen)), chosen] = deviations
+        about = None if model is None or model.steps is None else model.steps.columns
+        moves = [Moves.AFFINE if about is None else about[place].moves for place in chosen]
+        names = tuple(self.names[place] for place in chosen)
+        return Continuous(names, steps, deviations, np.median(columns, axis=1), tuple(moves), left_out)
 
-    def _what_helps(self, X: Any, asked: set[int] | None) -> str:
+    def _what_helps(self, rows: np.ndarray, held: list[tuple[int, str]], asked: set[int] | None) -> str:
         """What to do where no column can move, or ``""``."""
         every = set(range(len(self.names)))
-        if asked is None and not all(self._why_not(_column(X, place), place, every) for place in every):
+        if asked is None and any(not why and not self._why_not(rows[:, place], place, every) for place, why in held):
             return " If there are measurements among them, pass continuous=, names or 'all'."
-        if any(self._affine.held):
+        if any(why not in ("", WHOLE_NUMBERS) for _, why in held):
             return (
                 " To audit what lies behind such steps, pass the last step of the Pipeline, and rows as the others make them."
             )
         return ""
 
     def _why_not(self, values: np.ndarray, place: int, asked: set[int] | None) -> str:
-        """Why a column stays where it is; ``""`` for a measurement."""
-        if self._affine.held[place]:
-            return f"goes through {self._affine.held[place]}"
-        distinct = np.unique(np.asarray(values, dtype=np.float64))
+        """Why a column of numbers stays where it is; ``""`` for a measurement."""
+        distinct = np.unique(values)
         if len(distinct) == 1:
             return f"constant, {distinct[0]:g}"
         if asked is not None:
@@ -166,8 +197,8 @@ def _own_names(X: Any) -> list[str] | None:
     return [str(name) for name in X.columns] if hasattr(X, "columns") else None
 
 
-def _numbers(table: str, column: str, values: np.ndarray) -> np.ndarray:
-    """A column as floats, if it has real, finite numbers."""
+def _numbers(table: str, column: str, values: np.ndarray, gaps: bool = False) -> np.ndarray:
+    """A column as floats, if it has real, finite numbers, or gaps where they are taken."""
     if np.iscomplexobj(values):
         raise ValueError(f"{table}, column {column!r}, must be real numbers. Got complex ones.")
     try:
@@ -175,7 +206,7 @@ def _numbers(table: str, column: str, values: np.ndarray) -> np.ndarray:
     except (TypeError, ValueError):
         text = next(value for value in values if not _is_number(value))
         raise ValueError(f"{table}, column {column!r}, must be numbers. Got {text!r}.") from None
-    bad = ~np.isfinite(numbers)
+    bad = np.isinf(numbers) if gaps else ~np.isfinite(numbers)
     if bad.any():
         row = int(bad.argmax())
         what = "nothing" if np.isnan(numbers[row]) else str(numbers[row])
@@ -192,12 +223,28 @@ def _is_number(value: Any) -> bool:
 
 
 def _shape(name: str, X: Any) -> tuple[int, int]:
-    shape = tuple(X.shape if hasattr(X, "shape") else np.shape(X))
+    try:
+        shape = tuple(X.shape if hasattr(X, "shape") else np.shape(X))
+    except ValueError:
+        raise ValueError(
+            f"{name} must be one table, (n, columns). Got a {type(X).__name__} of parts of other lengths."
+        ) from None
+    if len(shape) == 3:
+        inner = ", ".join(map(str, shape[1:]))
+        raise ValueError(
+            f"{name} must be a table, (n, columns). Got windows of shape {shape} instead: pass {name}.reshape(len({name}), -1) "
+            f"and torch.nn.Sequential(torch.nn.Unflatten(1, ({inner})), model); knowlimits.far_field takes windows as they are."
+        )
     if len(shape) != 2:
         raise ValueError(f"{name} must be a table, (n, columns). Got shape {shape} instead.")
     return int(shape[0]), int(shape[1])
 
 
 def _column(X: Any, place: int) -> np.ndarray:
-    """A column as it was given."""
-    return np.asarray(X.iloc[:, place] if hasattr(X, "iloc") else np.asarray(X)[:, place])
+    """A column as it was given; numbers that may be missing have nan for that."""
+    if not hasattr(X, "iloc"):
+        return np.asarray(X)[:, place]
+    values = X.iloc[:, place]
+    if hasattr(values.dtype, "na_value") and values.dtype.kind in "iufb":
+        return values.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(values)

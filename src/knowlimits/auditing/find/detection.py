@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from knowlimits.auditing.find.columns import Continuous
 from knowlimits.auditing.find.rays import isotropic
 from knowlimits.auditing.find.subject import Subject
 from knowlimits.auditing.find.table import Table
@@ -27,16 +28,18 @@ class Way(StrEnum):
 
 @dataclass(frozen=True)
 class Detection:
-    """How well scores tell rows apart; arrays are ``(scores, ways, radii)``, ways as `Way` has them and radii as `RADII` has.
+    """How well scores tell rows apart; arrays are ``(scores, ways, radii)``, radii as `RADII` has them.
 
     Attributes:
         scores: ids of the scores.
+        ways: how rows were moved; in any direction only where columns can move together.
         thresholds: the smallest that accept 95% of the familiar rows, ``(scores,)``.
         auroc, auroc_low, auroc_high: areas under the ROC curve, and 95% intervals.
         refused, refused_low, refused_high: shares of the moved rows above the threshold, and 95% intervals.
     """
 
     scores: tuple[str, ...]
+    ways: tuple[Way, ...]
     thresholds: np.ndarray
     auroc: np.ndarray
     auroc_low: np.ndarray
@@ -61,7 +64,7 @@ class Detection:
         return Table(
             {
                 "score": column(np.array(self.scores)[:, None, None]),
-                "way": column(np.array([way.value for way in Way])[:, None]),
+                "way": column(np.array([way.value for way in self.ways])[:, None]),
                 "radius_sd": column(np.array(RADII)),
                 "auroc": column(self.auroc),
                 "auroc_low": column(self.auroc_low),
@@ -76,11 +79,12 @@ class Detection:
 
 def detection(subject: Subject, panel: Panel, rng: np.random.Generator) -> Detection:
     """Move test rows out in each way, by each radius and to infinity, and compare their scores with those of familiar rows."""
-    steps = subject.columns.steps
+    columns = subject.columns
+    ways = tuple(Way) if columns.together.any() else (Way.ONE_COLUMN,)
     familiar = subject.test_rows[:_FAMILIAR]
     drawn = [
-        (subject.test_rows[rng.integers(len(subject.test_rows), size=_MOVED)], _drawn(way, len(steps), rng) @ steps)
-        for way in Way
+        (subject.test_rows[rng.integers(len(subject.test_rows), size=_MOVED)], _drawn(way, columns, rng) @ columns.steps)
+        for way in ways
     ]
     origins, directions = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     near = panel.at(np.concatenate([familiar, *(origins + radius * directions for radius in RADII[:-1])]))
@@ -88,19 +92,20 @@ def detection(subject: Subject, panel: Panel, rng: np.random.Generator) -> Detec
     inside = np.stack([values[: len(familiar)] for values in near.values()])
     moved = np.stack([np.concatenate([values[len(familiar) :], ends[name].limit]) for name, values in near.items()])
     # From (scores, radii, ways, rows).
-    moved = moved.reshape(len(near), len(RADII), len(Way), _MOVED).swapaxes(1, 2)
+    moved = moved.reshape(len(near), len(RADII), len(ways), _MOVED).swapaxes(1, 2)
     thresholds = np.array([threshold(values, 0.95) for values in inside])
     auroc = aurocs(inside[:, None, None], moved)
     refused = (moved > thresholds[:, None, None, None]).sum(-1)
     intervals = (*auroc_ends(auroc, len(familiar), _MOVED), *share_interval(refused, _MOVED))
     auroc_low, auroc_high, refused_low, refused_high = intervals
-    return Detection(tuple(near), thresholds, auroc, auroc_low, auroc_high, refused / _MOVED, refused_low, refused_high)
+    return Detection(tuple(near), ways, thresholds, auroc, auroc_low, auroc_high, refused / _MOVED, refused_low, refused_high)
 
 
-def _drawn(way: Way, features: int, rng: np.random.Generator) -> np.ndarray:
+def _drawn(way: Way, columns: Continuous, rng: np.random.Generator) -> np.ndarray:
     """Directions in standard deviations, of length 1: a column and a sign, or isotropic."""
+    features = len(columns.names)
     if way is Way.ANY_DIRECTION:
-        return isotropic(_MOVED, features, rng)
+        return isotropic(_MOVED, columns.together, rng)
     drawn = np.zeros((_MOVED, features))
     drawn[np.arange(_MOVED), rng.integers(features, size=_MOVED)] = rng.choice([-1.0, 1.0], size=_MOVED)
     return drawn

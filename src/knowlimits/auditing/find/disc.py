@@ -1,5 +1,6 @@
 """The plane of two columns in a disc: the confidence inside, and round the rim the exact limit in every direction."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,8 @@ import numpy as np
 
 from knowlimits.auditing.find.subject import Subject
 from knowlimits.follow import UnsupportedOperation
-from knowlimits.limits import far_field, horizon
+from knowlimits.limits import Horizon, far_field, horizon
+from knowlimits.model.endings import Outputs
 from knowlimits.plane import Plane
 
 #: A distance of so many standard deviations lies half-way to the rim.
@@ -40,16 +42,13 @@ class Disc:
 
 
 def disc(subject: Subject, columns: Sequence[int]) -> Disc | None:
-    """The disc of the first column, by its place, and the next that spans a plane with it; None where none does."""
-    origin, steps = np.median(subject.rows, axis=0), subject.columns.steps
-    for second in columns[1:]:
-        try:
-            plane = Plane(origin, steps[columns[0]], steps[second])
-        except ValueError:
-            # Two columns may move the network's inputs alike.
-            continue
-        return _drawn(subject, plane, (columns[0], second))
-    return None
+    """The disc of the first two columns, by their places, that move together; None where there are no two."""
+    together = subject.columns.together
+    axes = [place for place in columns if together[place]][:2]
+    if len(axes) < 2:
+        return None
+    plane = Plane(subject.centre, *subject.columns.steps[axes])
+    return _drawn(subject, plane, (axes[0], axes[1]))
 
 
 def _drawn(subject: Subject, plane: Plane, axes: tuple[int, int]) -> Disc:
@@ -61,17 +60,38 @@ def _drawn(subject: Subject, plane: Plane, axes: tuple[int, int]) -> Disc:
     probs = subject.probabilities(plane.lift(np.stack([x[inside] * stretch, y[inside] * stretch], axis=1))).mean(0)
     confidence, winner = np.full(x.shape, np.nan), np.zeros(x.shape, dtype=int)
     confidence[inside], winner[inside] = probs.max(1), probs.argmax(1)
-    try:
-        found = horizon(subject.model, plane)
-        arcs, limits, exact = found.angles, found.probs.mean(0), True
-    except (UnsupportedOperation, MemoryError):
-        # Smooth functions have limits, but no arcs, and very large models too many.
+    found = _exact(subject, plane, axes)
+    if found is not None:
+        arcs, limits = found.angles, found.probs.mean(0)
+    else:
         edges = np.linspace(0, 2 * np.pi, _DIRECTIONS + 1)
-        arcs, exact = np.stack([edges[:-1], edges[1:]], axis=1), False
+        arcs = np.stack([edges[:-1], edges[1:]], axis=1)
         middles = arcs.mean(1)
         directions = plane.lift(np.stack([np.cos(middles), np.sin(middles)], axis=1)) - plane.origin
         limits = far_field(subject.model, np.tile(plane.origin, (len(arcs), 1)), directions).probs.mean(0)
-    return Disc(axes, confidence, winner, *_joined(arcs, limits.max(1), limits.argmax(1)), exact)
+    return Disc(axes, confidence, winner, *_joined(arcs, limits.max(1), limits.argmax(1)), exact=found is not None)
+
+
+def _exact(subject: Subject, plane: Plane, axes: tuple[int, int]) -> Horizon | None:
+    """All arcs; None where they cannot be had."""
+    model = subject.model
+    if model.returns is Outputs.PROBABILITIES or not subject.columns.straight[list(axes)].all():
+        return None
+    if model.steps is not None:
+        # Behind the steps, which are straight in these two columns if not in others, there are fewer operations.
+        along = model.steps.along(np.stack([plane.origin, plane.origin]), np.stack([plane.u, plane.v]))
+        try:
+            plane = Plane(along.starts[0], *along.directions)
+            model = dataclasses.replace(model, steps=None, n_features_in_=None, feature_names_in_=None)
+        except ValueError:
+            # The two move what the networks take alike.
+            if not subject.straight:
+                return None
+    try:
+        return horizon(model, plane)
+    except (UnsupportedOperation, MemoryError):
+        # Smooth functions have limits, but no arcs, and very large models too many.
+        return None
 
 
 def _joined(arcs: np.ndarray, limits: np.ndarray, winners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

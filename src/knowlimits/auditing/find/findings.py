@@ -33,7 +33,9 @@ class Findings:
         detection: how well scores tell rows far away.
         remedies: a row for the model and each remedy.
         disc: the plane of the two columns that matter most; None where no two span one.
+        with_gaps: how many rows had gaps, and were left out.
         without_laplace: why there is no last-layer Laplace, or ``""``.
+        without_detectors: why a detector is none for the model, by its name.
     """
 
     model: str
@@ -50,7 +52,9 @@ class Findings:
     detection: Detection
     remedies: Table
     disc: Disc | None
+    with_gaps: int
     without_laplace: str
+    without_detectors: dict[str, str]
 
 
 def find(subject: Subject, layer: str | None, rng: np.random.Generator, step: Callable[[str], None]) -> Findings:
@@ -62,7 +66,7 @@ def find(subject: Subject, layer: str | None, rng: np.random.Generator, step: Ca
         rng: what everything is drawn by.
         step: is told what comes next.
     """
-    panel = Panel(layer).fit(subject.model, subject.rows, subject.known_labels)
+    panel = Panel(layer).fit(subject.model, subject.rows, subject.labels)
     step("columns to infinity")
     features = along_features(subject, panel, rng)
     step("directions")
@@ -82,11 +86,13 @@ def find(subject: Subject, layer: str | None, rng: np.random.Generator, step: Ca
         rows=len(subject.rows),
         test_rows=len(subject.test_rows),
         held_out=subject.held_out,
-        labelled=subject.labels is not None,
+        labelled=subject.labelled,
         features=features,
         directions=directions,
         detection=scores,
         remedies=remedies,
         disc=picture,
+        with_gaps=subject.with_gaps,
         without_laplace=panel.without_laplace,
+        without_detectors=panel.left_out,
     )

@@ -29,7 +29,9 @@ def at_once(width: int) -> int:
     return max(1, _NUMBERS // width)
 
 
-def isotropic(count: int, features: int, rng: np.random.Generator) -> np.ndarray:
-    """Directions of length 1, in standard deviations, ``(count, features)``."""
-    drawn = rng.standard_normal((count, features))
-    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+def isotropic(count: int, together: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Directions of length 1, in standard deviations, of the columns that move together, ``(count, features)``."""
+    drawn = rng.standard_normal((count, int(together.sum())))
+    directions = np.zeros((count, len(together)))
+    directions[:, together] = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    return directions

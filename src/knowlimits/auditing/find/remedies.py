@@ -22,28 +22,31 @@ def beside(subject: Subject, panel: Panel, features: Features, directions: Direc
         row: dict[str, Any] = {
             "model": name,
             "sure_features": features.sure[name],
-            "sure_directions": sure_directions[name],
+            "sure_directions": sure_directions.get(name, float("nan")),
             "confidence": features.confidence[name],
             "settled_sd": _settled(subject, panel, features, name),
             "auroc": detection.auroc[detection.scores.index(ENTROPIES[name]), 0, -1],
         }
-        table.append(row | _near_by(probs, subject.test_labels))
+        # The guard keeps what the model predicts, which need not be the likeliest class.
+        predicted = subject.test_predictions if name in (AS_IT_IS, GUARDED) else probs.argmax(1)
+        table.append(row | _near_by(probs, predicted, subject.test_labels))
     return Table.of(table)
 
 
 def _settled(subject: Subject, panel: Panel, features: Features, name: str) -> float:
     """The median distance, over rays along columns, from which on the confidence is near its limit; nan if not known."""
     if name == AS_IT_IS:
-        return float(np.median(features.table["settled_sd"]))
+        distances = features.table["settled_sd"]
+        return float(np.nanmedian(distances)) if not np.isnan(distances).all() else float("nan")
     if name == GUARDED:
         both = np.concatenate([-subject.columns.steps, subject.columns.steps])
         return float(np.median(panel.guard.radii(subject.rows[:50], both, LEVEL)))
     return float("nan")
 
 
-def _near_by(probs: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
+def _near_by(probs: np.ndarray, predicted: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
     """Accuracy and mean log loss on the test rows; nan without labels."""
     if labels is None:
         return {"accuracy": float("nan"), "log_loss": float("nan")}
     right = probs[np.arange(len(labels)), labels]
-    return {"accuracy": float((probs.argmax(1) == labels).mean()), "log_loss": float(-xlogy(1, right).mean())}
+    return {"accuracy": float((predicted == labels).mean()), "log_loss": float(-xlogy(1, right).mean())}

@@ -23,11 +23,12 @@ IsOff = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def settled(probabilities: Probabilities, far: FarField) -> np.ndarray:
-    """The last `a` at which the confidence is more than `LEVEL` off its limit, for every ray, ``(n,)``.
+    """The last `a` at which the confidence is more than `LEVEL` off its limit, for every ray, ``(n,)``; nan if not known.
 
     Beyond the last breakpoint the logits are known and a bound says from where on nothing can happen. Before it the model
     is evaluated at places whose distances grow by a constant factor, from the outside in, and the interval in which the
-    confidence leaves the margin is halved: an excursion that lies between two of these places is missed.
+    confidence leaves the margin is halved: an excursion that lies between two of these places is missed. Of a ray along which
+    logits are no straight lines far out, as a column grows ever more slowly, it is not known.
 
     Args:
         probabilities: from points ``(n, inputs)`` to ``(members, n, classes)``.
@@ -36,7 +37,8 @@ def settled(probabilities: Probabilities, far: FarField) -> np.ndarray:
     limit, rate, offset = far.confidence(), far.rate, far.offset
     if far.radius is None or rate is None or offset is None:
         raise ValueError("far must be of a network, with radius, rate and offset. Got one without.")
-    last = np.nan_to_num(far.radius.max(0), nan=_SMOOTH)
+    known = ~np.isnan(rate).any((0, 2))
+    last = np.nan_to_num(far.radius.max(0), nan=_SMOOTH, posinf=_SMOOTH)
 
     def beyond(rays: np.ndarray, a: np.ndarray) -> np.ndarray:
         probs = softmax(rate[:, rays] * a[..., None] + offset[:, rays], axis=-1)
@@ -46,8 +48,10 @@ def settled(probabilities: Probabilities, far: FarField) -> np.ndarray:
         points = far.origins[rays] + a[:, None] * far.directions[rays]
         return np.abs(probabilities(points).mean(0).max(-1) - limit[rays]) > LEVEL
 
-    result = np.zeros(len(limit))
-    everything = np.arange(len(limit))
+    result = np.where(known, 0.0, np.nan)
+    if not known.any():
+        return result
+    everything = np.flatnonzero(known)
     end = np.maximum(last, _certain(rate, offset))
     grid = last[:, None] + (end - last)[:, None] * np.linspace(0, 1, _OUTER) ** 2
     left = _search(beyond, everything, grid, result)
@@ -62,12 +66,12 @@ def _search(is_off: IsOff, rays: np.ndarray, grid: np.ndarray, result: np.ndarra
     low, high = result.copy(), result.copy()
     left = rays
     for k in range(grid.shape[1] - 1, -1, -1):
+        if not len(left):
+            break
         off = is_off(left, grid[left, k])
         found = left[off]
         low[found], high[found] = grid[found, k], grid[found, min(k + 1, grid.shape[1] - 1)]
         left = left[~off]
-        if not len(left):
-            break
     found = np.setdiff1d(rays, left)
     for _ in range(_HALVINGS):
         middle = (low[found] + high[found]) / 2

@@ -1,4 +1,4 @@
-"""What is audited: a model, and its data as the network sees them."""
+"""What is audited: a model, and its data as a table of floats."""
 
 import dataclasses
 import re
@@ -11,10 +11,18 @@ import torch
 
 from knowlimits.auditing.find.columns import Continuous, TableReader
 from knowlimits.model.model import Model
-from knowlimits.model.read import read_logits
+from knowlimits.model.read import read
+from knowlimits.model.steps import Moves
 
 # As tables write numbers; so few digits that no two become one.
 _DECIMAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,3})?")
+
+# Rows without gaps, at least, of which some are held out.
+_FEWEST = 16
+# Rows that a model of numbers is looked at on, at most.
+_LOOKED_AT = 200
+# So many numbers with fractions may be labels.
+_MOST_FRACTIONS = 10
 
 
 @dataclass(frozen=True)
@@ -22,39 +30,54 @@ class Subject:
     """A model and its data.
 
     Attributes:
-        model: behind the steps of its pipeline, if it has some; its classes are told by their places.
+        model: of tables as floats, as `rows` are; its classes are told by their places.
         classes: labels of the classes, ``(classes,)``.
         columns: the columns that move.
-        rows: what the network sees of the data, ``(n, inputs)``; a sample of them if there are many.
-        labels: places of their classes in `classes`, ``(n,)``, or None if no labels were given.
-        test_rows, test_labels: of rows that detectors are not fitted to.
+        rows: the data as floats, without gaps, ``(n, columns)``; a sample of them if there are many.
+        labels: places of their classes in `classes`, ``(n,)``, or what the model predicts if no labels were given.
+        test_rows: rows that detectors are not fitted to.
+        test_labels: places of their classes, or None if no labels were given.
+        test_predictions: places of the classes that the model itself predicts for them.
         given: how many rows there were.
+        with_gaps: how many of them, and of test rows that were given, had gaps and were left out.
         held_out: whether the test rows were given as such; otherwise they are a quarter of the data.
+        labelled: whether labels were given.
     """
 
     model: Model
     classes: np.ndarray
     columns: Continuous
     rows: np.ndarray
-    labels: np.ndarray | None
+    labels: np.ndarray
     test_rows: np.ndarray
     test_labels: np.ndarray | None
+    test_predictions: np.ndarray
     given: int
+    with_gaps: int
     held_out: bool
+    labelled: bool
 
     def probabilities(self, points: np.ndarray) -> np.ndarray:
-        """Probabilities of the members at inputs of the network, ``(members, n, classes)``."""
+        """Probabilities of the members at rows of the table, ``(members, n, classes)``."""
         return self.model.at(torch.from_numpy(points)).numpy()
 
-    @cached_property
-    def known_labels(self) -> np.ndarray:
-        """The labels of the rows, or what the model predicts where there are none."""
-        return self.probabilities(self.rows).mean(0).argmax(1) if self.labels is None else self.labels
+    @property
+    def straight(self) -> bool:
+        """Whether all columns of the table move what the networks take in straight lines."""
+        return self.model.steps is None or all(column.moves is Moves.AFFINE for column in self.model.steps.columns)
 
     @cached_property
+    def centre(self) -> np.ndarray:
+        """The medians, ``(columns,)``; of columns that stay, which may be codes, values that there are."""
+        centre = np.median(self.rows, axis=0)
+        still = ~self.columns.steps.any(0)
+        centre[still] = np.quantile(self.rows[:, still], 0.5, axis=0, method="nearest")
+        return centre
+
+    @property
     def members(self) -> int:
         """How many members the model has."""
-        return len(self.probabilities(self.rows[:1]))
+        return self.model.members
 
 
 def read_subject(
@@ -67,6 +90,7 @@ def read_subject(
     continuous: Any,
     most_rows: int,
     random_state: int,
+    outputs: str | None = None,
 ) -> Subject:
     """Check a model and its data, and put them into the terms of the audit.
 
@@ -74,15 +98,15 @@ def read_subject(
         TypeError: if the model is none that `knowlimits.far_field` takes.
         ValueError: if data and model do not fit; the text says where.
     """
-    model = read_logits(model).to("cpu")
-    source = TableReader(model, X, feature_names)
-    rows = source.rows("X", X)
-    columns = source.continuous(X, continuous)
-    try:
-        count = model.behind.at(torch.from_numpy(rows[:1])).shape[2]
-    except RuntimeError as error:
-        raise ValueError(f"model cannot take rows of {rows.shape[1]} features: {str(error).splitlines()[0]}.") from error
+    table, model, rows = read_table(model, X, feature_names, outputs)
+    model = model.to("cpu")
+    complete = np.flatnonzero(np.isfinite(rows).all(1))
+    _check_enough(len(complete), len(rows), held_out=X_test is not None)
+    columns = table.continuous(rows[complete], model, continuous)
+    count = model.at(torch.from_numpy(rows[complete[:1]])).shape[2]
     y, y_test = (_read_labels(model, labels) for labels in (y, y_test))
+    for name, labels in (("y", y), ("y_test", y_test)):
+        _check_labels(name, labels, count)
     classes = _classes(model, y, count)
     labels = None if y is None else _places("y", y, classes, len(rows))
     if labels is not None and len(np.unique(labels)) < 2:
@@ -91,34 +115,94 @@ def read_subject(
         raise ValueError("y must be given where y_test is. Got None.")
     rng = np.random.default_rng(random_state)
     if X_test is None:
-        if len(rows) < 16:
-            raise ValueError(f"X must have 16 rows at least, to hold some of them out. Got {len(rows)} instead.")
         # Not sorted by anything, as the rows may be.
-        order = rng.permutation(len(rows))
-        learn, test = order[len(rows) // 4 :], order[: len(rows) // 4]
-        test_rows, test_labels = rows[test], None if labels is None else labels[test]
-        rows, labels = rows[learn], None if labels is None else labels[learn]
-        given = len(order)
+        order = complete[rng.permutation(len(complete))]
+        learn, test = order[len(order) // 4 :], order[: len(order) // 4]
+        tested, test_rows, test_labels = X, rows, labels
+        with_gaps = len(rows) - len(complete)
     else:
-        test_rows, given = source.rows("X_test", X_test), len(rows)
+        tested, test_rows = X_test, table.rows("X_test", X_test, model)
         test_labels = None if y_test is None else _places("y_test", y_test, classes, len(test_rows))
-    (rows, labels), (test_rows, test_labels) = (
-        _sample(part, of, most_rows, rng) for part, of in ((rows, labels), (test_rows, test_labels))
+        learn, test = complete, np.flatnonzero(np.isfinite(test_rows).all(1))
+        if not len(test):
+            raise ValueError("X_test must have a row without gaps at least. Got none.")
+        with_gaps = len(rows) - len(learn) + len(test_rows) - len(test)
+    learn, test = (places[some(len(places), most_rows, rng)] for places in (learn, test))
+
+    def predicted(table: Any, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Places of the classes that the model predicts for some rows of a table."""
+        if model.own is None:
+            return model.at(torch.from_numpy(rows[places])).numpy().mean(0).argmax(1)
+        taken = table.iloc[places] if hasattr(table, "iloc") else np.asarray(table)[places]
+        return _places("the model's predictions", model.predict(taken), classes, len(places))
+
+    return Subject(
+        model=of_floats(model),
+        classes=classes,
+        columns=columns,
+        rows=rows[learn],
+        labels=predicted(X, rows, learn) if labels is None else labels[learn],
+        test_rows=test_rows[test],
+        test_labels=None if test_labels is None else test_labels[test],
+        test_predictions=predicted(tested, test_rows, test),
+        given=len(rows),
+        with_gaps=with_gaps,
+        held_out=X_test is not None,
+        labelled=labels is not None,
     )
-    behind = dataclasses.replace(model.behind, classes_=None)
-    return Subject(behind, classes, columns, rows, labels, test_rows, test_labels, given, held_out=X_test is not None)
+
+
+def of_floats(model: Model) -> Model:
+    """The model of tables that are floats already, whose classes are told by their places."""
+    return dataclasses.replace(model, steps=model.steps and model.steps.of_codes(), classes_=None, own=None)
+
+
+def read_table(model: Any, X: Any, feature_names: Any, outputs: str | None) -> tuple[TableReader, Model, np.ndarray]:
+    """A model that is read with rows of a table, what reads tables for it, and the table as floats, ``(n, columns)``."""
+    table = TableReader(model, X, feature_names)
+    numbers = _takes_numbers(model)
+    if numbers or _has_numbers(X):
+        # Gaps are for the model to say, unless it has no say.
+        table.check_numbers("X", X, gaps=not numbers)
+    found = read(model, outputs, _looked_at(X))
+    # Its layers may know how many columns it takes.
+    return TableReader(found, X, feature_names), found, table.rows("X", X, found)
+
+
+def _has_numbers(X: Any) -> bool:
+    """Whether a table has nothing but numbers."""
+    dtypes = X.dtypes if hasattr(X, "iloc") else [X.dtype] if isinstance(X, np.ndarray) else [np.dtype(object)]
+    return all(dtype.kind in "iufbc" for dtype in dtypes)
+
+
+def _looked_at(X: Any) -> Any:
+    """Rows that a model is looked at on: of a table of numbers some without gaps, of other tables all, for their values."""
+    if not _has_numbers(X):
+        return X
+    complete = X[X.notna().all(axis=1)] if hasattr(X, "iloc") else X[np.isfinite(X).all(1)]
+    return complete[:: -(-len(complete) // _LOOKED_AT)] if len(complete) else X
+
+
+def _check_enough(count: int, given: int, held_out: bool) -> None:
+    """Refuse too few rows without gaps."""
+    least = 1 if held_out else _FEWEST
+    if count >= least:
+        return
+    without = " without gaps" if count < given else ""
+    reason = "" if held_out else ", to hold some of them out"
+    raise ValueError(f"X must have {least} row{'s' if least > 1 else ''}{without} at least{reason}. Got {count} instead.")
+
+
+def _takes_numbers(model: Any) -> bool:
+    """Whether a model takes nothing but numbers, which is best said of the table, not of what is made of it."""
+    if isinstance(model, list | tuple):
+        return all(map(_takes_numbers, model))
+    return isinstance(model, torch.nn.Module | torch.export.ExportedProgram)
 
 
 def some(count: int, most: int, rng: np.random.Generator) -> np.ndarray:
     """Places of at most so many of `count` rows, in their order."""
     return np.arange(count) if count <= most else np.sort(rng.permutation(count)[:most])
-
-
-def _sample(
-    rows: np.ndarray, labels: np.ndarray | None, most: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray | None]:
-    kept = some(len(rows), most, rng)
-    return rows[kept], None if labels is None else labels[kept]
 
 
 def _read_labels(model: Any, y: Any) -> Any:
@@ -137,6 +221,21 @@ def _read_labels(model: Any, y: Any) -> Any:
         return y
     numbers = [int(value) if value.is_integer() else value for value in map(float, distinct.tolist())]
     return np.array(numbers)[places] if len(set(numbers)) == len(distinct) else y
+
+
+def _check_labels(name: str, y: Any, count: int) -> None:
+    """Refuse what is no class of anything, as a regression's target is."""
+    if y is None:
+        return
+    values = np.asarray(y)
+    if values.dtype.kind != "f" or values.ndim != 1:
+        return
+    distinct = np.unique(values)
+    if len(distinct) > max(count, _MOST_FRACTIONS) and (distinct != np.round(distinct)).any():
+        raise ValueError(
+            f"{name} must have labels of classes. Got {len(distinct)} different numbers with fractions, as the target of a "
+            "regression has: pass classes, or leave it out."
+        )
 
 
 def _classes(model: Any, y: Any, count: int) -> np.ndarray:

@@ -11,12 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from knowlimits.auditing.find.columns import Continuous
-from knowlimits.auditing.find.detection import RADII, Detection, Way
+from knowlimits.auditing.find.detection import RADII, Detection
 from knowlimits.auditing.find.disc import SCALE, Disc
 from knowlimits.auditing.find.features import PLACES
 from knowlimits.auditing.find.findings import Findings
 from knowlimits.auditing.find.table import Table
-from knowlimits.auditing.show.labels import label, numbers
+from knowlimits.auditing.show.labels import label, numbers, percent
 from knowlimits.auditing.show.sentences import notes, title, verdict
 from knowlimits.ood.panel import LAPLACE
 from knowlimits.outputs import check_output, write_atomically
@@ -50,7 +50,7 @@ def render(found: Findings) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["label"] = label
+    environment.filters["label"], environment.filters["percent"] = label, percent
     features, directions = found.features, found.directions
     page = files("knowlimits.auditing.show") / "page"
     return environment.get_template("report.html").render(
@@ -59,11 +59,13 @@ def render(found: Findings) -> str:
         rows=_rows(features.table.take(features.order[:_LISTED])),
         ways=len(features.order),
         radii=RADII,
-        ways_moved=Way,
+        ways_moved=found.detection.ways,
         remedies=_rows(found.remedies),
         directions=directions.table.rows(),
         steepest=directions.steepest.rows()[:_STEEPEST],
         rarest=directions.rarest,
+        columns=len(found.columns.names),
+        together=int(found.columns.together.sum()),
         has_laplace=LAPLACE in features.curves.confidence,
         disc=found.disc,
         left_out=found.columns.left_out,
@@ -114,7 +116,9 @@ def _scores(detection: Detection) -> list[dict[str, Any]]:
             "id": score,
             "label": label(score),
             "threshold": float(detection.thresholds[k]),
-            "ways": {way: {name: value[k, w].tolist() for name, value in values.items()} for w, way in enumerate(Way)},
+            "ways": {
+                way: {name: value[k, w].tolist() for name, value in values.items()} for w, way in enumerate(detection.ways)
+            },
         }
         for k, score in enumerate(detection.scores)
     ]

@@ -20,6 +20,11 @@ def number(value: float) -> str:
     return f"{value:.3g}" if size < 1000 else f"{value:,.0f}" if size < 1e6 else f"{value:.1e}"
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """A share in percent, a dash where there is none."""
+    return "-" if np.isnan(share) else f"{share:.{digits}%}"
+
+
 def numbers(values: Iterable[float]) -> list[str]:
     """All of them so."""
     return [number(value) for value in values]

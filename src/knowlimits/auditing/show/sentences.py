@@ -6,9 +6,11 @@ from knowlimits.auditing.find.detection import Detection
 from knowlimits.auditing.find.directions import Directions
 from knowlimits.auditing.find.features import SURE
 from knowlimits.auditing.find.findings import Findings
-from knowlimits.auditing.find.table import Table
 from knowlimits.auditing.show.labels import label, number
 from knowlimits.ood.panel import AS_IT_IS, GUARDED, LAPLACE
+
+# Columns that a sentence names.
+_NAMED = 5
 
 
 def title(found: Findings) -> str:
@@ -23,8 +25,8 @@ def verdict(found: Findings) -> list[str]:
     return [
         _overall(found, remedies[AS_IT_IS]["sure_features"]),
         *_soonest(found),
-        _all_directions(found.directions.table),
-        _rarest(found.directions),
+        *_all_directions(found),
+        *_rarest(found.directions),
         _as_detector(found.detection),
         *_with_remedies(remedies),
     ]
@@ -42,11 +44,47 @@ def notes(found: Findings) -> list[str]:
         f"constant factor; curves are over {rows.curves:,} rows"
         + (f", for the {drawn:,} columns of {columns:,} that come first." if columns > drawn else "."),
     ]
+    if found.with_gaps:
+        sentences.append(
+            f"{found.with_gaps:,} rows with gaps were left out, as detectors and the guard need numbers; the model takes them."
+        )
+    sentences += _moved_apart(found)
     if not found.labelled:
         sentences.append("No labels were given: the model's own predictions stand for them.")
     if found.without_laplace:
         sentences.append(f"No last-layer Laplace: {found.without_laplace}")
+    for why in dict.fromkeys(found.without_detectors.values()):
+        names = [label(name) for name, reason in found.without_detectors.items() if reason == why]
+        sentences.append(f"Scores that were left out: {', '.join(names)}. {why}")
     return sentences
+
+
+def _moved_apart(found: Findings) -> list[str]:
+    """Which columns had no part in what is said of several columns together."""
+    columns = found.columns
+    alone = [name for name, together in zip(columns.names, columns.together, strict=True) if not together]
+    bent = [
+        name
+        for name, together, straight in zip(columns.names, columns.together, columns.straight, strict=True)
+        if together and not straight
+    ]
+    sentences = []
+    if alone:
+        sentences.append(
+            "Moved one by one, as the steps before the model slow them down without end, and never with others: "
+            f"{_named(alone)}."
+        )
+    if bent:
+        sentences.append(
+            "Without a part in the direction of the rarest class, as the steps before the model bring them to a constant: "
+            f"{_named(bent)}."
+        )
+    return sentences
+
+
+def _named(names: list[str]) -> str:
+    shown = ", ".join(map(repr, names[:_NAMED]))
+    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more columns"
 
 
 def _overall(found: Findings, share: float) -> str:
@@ -71,6 +109,8 @@ def _soonest(found: Findings) -> list[str]:
     if not found.features.caught:
         return []
     first = found.features.table.take(found.features.order[:1]).rows()[0]
+    if np.isnan(first["settled_sd_95"]):
+        return []
     way = "up" if first["towards"] > 0 else "down"
     return [
         f"Soonest along {str(first['feature'])!r}, {way}: after {first['settled_sd_95']:.3g} standard deviations "
@@ -79,25 +119,30 @@ def _soonest(found: Findings) -> list[str]:
     ]
 
 
-def _all_directions(table: Table) -> str:
-    row = table.where(model=AS_IT_IS).rows()[0]
-    return (
-        f"All columns together: it ends sure of itself in {row['sure']:.1%} of all directions (95% interval "
+def _all_directions(found: Findings) -> list[str]:
+    rows = found.directions.table.where(model=AS_IT_IS).rows()
+    together = int(found.columns.together.sum())
+    which = "All columns" if together == len(found.columns.names) else f"{together} of the columns"
+    return [
+        f"{which} together: it ends sure of itself in {row['sure']:.1%} of all directions (95% interval "
         f"{row['sure_low']:.1%} to {row['sure_high']:.1%})."
-    )
+        for row in rows
+    ]
 
 
-def _rarest(directions: Directions) -> str:
+def _rarest(directions: Directions) -> list[str]:
+    if not len(directions.steepest):
+        return []
     parts = [
         f"{'more' if change > 0 else 'less'} {str(name)!r}"
         for name, change in zip(directions.steepest["feature"][:3], directions.steepest["change"][:3], strict=True)
         if change != 0
     ]
     reach = "" if np.isnan(directions.reach) else f", and is {SURE:.0%} after {directions.reach:.2g} standard deviations"
-    return (
+    return [
         f"Of its rarest class, {directions.rarest!s} ({directions.share:.1%} of the rows), it is surest towards "
         f"{', '.join(parts)}: there the probability tends to {directions.confidence:.2f}{reach}."
-    )
+    ]
 
 
 def _as_detector(found: Detection) -> str:

@@ -8,7 +8,7 @@ from knowlimits.auditing.find.detection import RADII, Detection
 from knowlimits.auditing.find.features import Features
 from knowlimits.auditing.find.findings import Findings
 from knowlimits.auditing.find.table import Table
-from knowlimits.auditing.show.labels import label, numbers
+from knowlimits.auditing.show.labels import label, numbers, percent
 from knowlimits.auditing.show.sentences import notes, title, verdict
 
 _WIDTH = 110
@@ -70,7 +70,7 @@ def _remedies(table: Table) -> list[str]:
         {
             "": [label(model) for model in columns["model"].tolist()],
             "sure, columns": [f"{share:.1%}" for share in columns["sure_features"]],
-            "sure, directions": [f"{share:.1%}" for share in columns["sure_directions"]],
+            "sure, directions": [percent(share) for share in columns["sure_directions"]],
             "confidence": [f"{value:.3f}" for value in columns["confidence"]],
             "settled, sd": numbers(columns["settled_sd"]),
             "AUROC at inf": [f"{value:.2f}" for value in columns["auroc"]],

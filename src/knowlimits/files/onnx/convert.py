@@ -7,7 +7,7 @@ from torch import fx
 
 from knowlimits.files.onnx.building import Building, Operation, Value
 from knowlimits.files.onnx.graph import Graph, Key, Node, as_constant
-from knowlimits.files.onnx.logits import Ending
+from knowlimits.files.onnx.logits import Head
 from knowlimits.files.onnx.spelled_out import fuse
 from knowlimits.files.onnx.table import TABLE
 from knowlimits.follow import UnsupportedOperation
@@ -29,13 +29,13 @@ def errors_name(name: object, what: str = "") -> Iterator[None]:
 
 
 def convert(
-    graph: Graph, ending: Ending, building: Building, values: dict[str, Value], functions_of_file: set[Key]
+    graph: Graph, head: Head, building: Building, values: dict[str, Value], functions_of_file: set[Key]
 ) -> fx.GraphModule:
     """The module that computes the logits; whatever else the file computes is left alone.
 
     Args:
         graph: what the file says.
-        ending: which of its values are the logits.
+        head: which of its values are the logits.
         building: where the module grows.
         values: of the model's inputs, by name; all others are added.
         functions_of_file: operators that the file defines itself.
@@ -43,7 +43,7 @@ def convert(
     Raises:
         UnsupportedOperation, ValueError: if an operator cannot be converted, or makes no logits.
     """
-    needed = _needed(graph, ending)
+    needed = _needed(graph, head)
 
     def value(name: str) -> Value:
         if name and name not in values:
@@ -53,14 +53,14 @@ def convert(
         return values[name] if name else None
 
     def replace(name: str, node: Node) -> None:
-        source, operator = ending.replaced[name]
+        source, operator = head.replaced[name]
         with errors_name(node):
             values[name] = operator(Operation(building, node, [value(source)]))
 
     for node in graph.nodes:
         made = [name for name in node.outputs if name in needed]
         for name in made:
-            if name in ending.replaced:
+            if name in head.replaced:
                 replace(name, node)
         if all(name in values for name in made):
             continue
@@ -71,23 +71,23 @@ def convert(
                 )
             results = TABLE[node.key](Operation(building, node, [value(name) for name in node.inputs]))
             values.update((n, r) for n, r in zip(node.outputs, results, strict=False) if n and r is not None)
-    if ending.output in ending.replaced and ending.output not in values:
+    if head.output in head.replaced and head.output not in values:
         # A logit that no node of the file has under this name.
-        replace(ending.output, graph.nodes[-1])
-    return _finished(building, value(ending.output))
+        replace(head.output, graph.nodes[-1])
+    return _finished(building, value(head.output))
 
 
-def _needed(graph: Graph, ending: Ending) -> set[str]:
+def _needed(graph: Graph, head: Head) -> set[str]:
     """Names of the values that the logits hang on."""
     needed: set[str] = set()
-    names = [ending.output]
+    names = [head.output]
     while names:
         name = names.pop()
         if name in needed:
             continue
         needed.add(name)
-        if name in ending.replaced:
-            names.append(ending.replaced[name][0])
+        if name in head.replaced:
+            names.append(head.replaced[name][0])
         elif name in graph.producers:
             names += graph.producers[name].inputs
     return needed

@@ -120,6 +120,10 @@ class Graph:
             nodes.append(Node((domain, n.op_type), versions.get(domain, 1), n.name, list(n.input), list(n.output), attributes))
         tensors = {t.name: t for t in graph.initializer}
         for node in nodes:
+            if node.key == ("", "Constant") and len(node.attributes) != 1:
+                # Of several, others may take another one.
+                there = ", ".join(node.attributes) or "none"
+                raise ValueError(f"{node} must have one attribute, its value. Got {there} instead")
             if node.key == ("", "Constant") and node.outputs and "value" in node.attributes:
                 tensors[node.outputs[0]] = node.attributes["value"].t
         producers = {name: node for node in nodes for name in node.outputs if name}

@@ -33,7 +33,7 @@ def one_logit(x: Tensor) -> Tensor:
 
 
 @dataclass
-class Ending:
+class Head:
     """The end of a classifier.
 
     Attributes:
@@ -47,19 +47,19 @@ class Ending:
     classes: np.ndarray | None = None
 
 
-def find_logits(graph: Graph) -> Ending:
+def find_logits(graph: Graph) -> Head:
     """The one output of floats, without what makes probabilities of logits."""
-    endings = {output.name: _ending(graph, output.name) for output in graph.outputs if _is_float(output.type)}
-    if not endings:
+    heads = {output.name: _head(graph, output.name) for output in graph.outputs if _is_float(output.type)}
+    if not heads:
         raise ValueError("it has no output of floats: export the classifier with its logits or probabilities")
-    if len(endings) > 1:
-        endings = {name: ending for name, ending in endings.items() if ending.replaced} or endings
-    if len(endings) > 1:
-        raise ValueError(f"it has several outputs of floats, {', '.join(endings)}: export it with the logits alone")
-    (ending,) = endings.values()
-    if ending.classes is None:
-        ending.classes = _labels(graph)
-    return ending
+    if len(heads) > 1:
+        heads = {name: head for name, head in heads.items() if head.replaced} or heads
+    if len(heads) > 1:
+        raise ValueError(f"it has several outputs of floats, {', '.join(heads)}: export it with the logits alone")
+    (head,) = heads.values()
+    if head.classes is None:
+        head.classes = _labels(graph)
+    return head
 
 
 def _is_float(kind: Any) -> bool:
@@ -70,57 +70,57 @@ def _is_float(kind: Any) -> bool:
     return which == "tensor_type" and kind_of(kind.tensor_type.elem_type) == "float"
 
 
-def _ending(graph: Graph, output: str) -> Ending:
-    ending = Ending(output)
+def _head(graph: Graph, output: str) -> Head:
+    head = Head(output)
     # What is named so, or is made into a map of labels, is no logit even where nothing is found to be undone.
     probabilities, normalized, name = "prob" in output.lower(), False, output
     while (node := graph.producers.get(name)) is not None:
         key = node.key
         if key == (ML, "LinearClassifier") and node.outputs.index(name) == 1:
-            ending.replaced[name] = (node.inputs[0], linear_classifier)
-            ending.classes = _labels_of(node.value("classlabels_ints"), node.value("classlabels_strings"))
-            return ending
+            head.replaced[name] = (node.inputs[0], linear_classifier)
+            head.classes = _labels_of(node.value("classlabels_ints"), node.value("classlabels_strings"))
+            return head
         if key in (("", "Softmax"), ("", "LogSoftmax")):
             if normalized and key[1] == "LogSoftmax":
                 break
-            ending.replaced[name] = (node.inputs[0], _stripped_softmax)
-            return ending
+            head.replaced[name] = (node.inputs[0], _stripped_softmax)
+            return head
         if key == ("", "Sigmoid") and not normalized:
-            return _binary(ending, node.inputs[0])
+            return _binary(head, node.inputs[0])
         if key == ("", "Concat") and (logit := _binary_logit(graph, node)) is not None:
-            return _binary(ending, logit)
+            return _binary(head, logit)
         if not (key in _PASSED or (key == ("", "Cast") and kind_of(node.get("to", 0)) == "float")):
             break
         if key == (ML, "ZipMap"):
             probabilities = True
-            ending.classes = _labels_of(node.value("classlabels_int64s"), node.value("classlabels_strings"))
+            head.classes = _labels_of(node.value("classlabels_int64s"), node.value("classlabels_strings"))
             # A sequence of maps has no counterpart here.
-            ending.output = node.inputs[0]
+            head.output = node.inputs[0]
         if key == (ML, "Normalizer"):
             if node.get("norm", "MAX") != "L1":
                 break
             # Probabilities that add up to one stay as they are, and nothing else does.
             probabilities = normalized = True
-            ending.replaced[name] = (node.inputs[0], lambda o: o.take(1)[0])
+            head.replaced[name] = (node.inputs[0], lambda o: o.take(1)[0])
         name = node.inputs[0]
     if probabilities:
         raise ValueError(
             f"output {output!r} are probabilities that cannot be traced back to logits, as neither Softmax nor one Sigmoid is "
             "at its end: export the logits"
         )
-    return ending
+    return head
 
 
 def _stripped_softmax(o: Operation) -> Any:
     return o.call(class_logits, *o.take(1), *softmax_axis(o.node))
 
 
-def _binary(ending: Ending, logit: str) -> Ending:
+def _binary(head: Head, logit: str) -> Head:
     """One logit is returned in place of the output, whose shape may be another."""
     replaced = "one logit"
-    while replaced in (ending.output, logit):
+    while replaced in (head.output, logit):
         replaced += "'"
-    return Ending(replaced, {replaced: (logit, lambda o: o.call(one_logit, *o.take(1)))}, ending.classes)
+    return Head(replaced, {replaced: (logit, lambda o: o.call(one_logit, *o.take(1)))}, head.classes)
 
 
 def _binary_logit(graph: Graph, concat: Node) -> str | None:

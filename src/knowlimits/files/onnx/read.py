@@ -33,6 +33,7 @@ class ImportedModel(nn.Module):
         classes_: labels, if the file states them, else None.
         feature_names_in_: names of the features, if each is an input of its own in the file, else None.
         n_features_in_: number of features, or None for inputs of other shapes than ``(n, features)``.
+        outputs_: "logits" where what made probabilities of them was left off; None where it is to be found out what it returns.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class ImportedModel(nn.Module):
         classes: np.ndarray | None = None,
         feature_names: np.ndarray | None = None,
         n_features: int | None = None,
+        outputs: str | None = None,
     ):
         super().__init__()
         self.graph = graph
@@ -49,6 +51,7 @@ class ImportedModel(nn.Module):
         self.classes_ = classes
         self.feature_names_in_ = feature_names
         self.n_features_in_ = n_features
+        self.outputs_ = outputs
         self._first: Taken | None = None
         self._known: set[tuple[int, ...]] = set()
 
@@ -106,12 +109,13 @@ def read_onnx(content: bytes, name: str = "model") -> ImportedModel:
 def _read(content: bytes, name: str) -> ImportedModel:
     model, versions = screened(content)
     graph = Graph.of(model.graph, versions)
-    ending = find_logits(graph)
+    head = find_logits(graph)
     building = Building(Meter(held=_WIDEST * len(content)))
     names, shape, values = _inputs(model.graph, building)
-    module = convert(graph, ending, building, values, {(f.domain, f.name) for f in model.functions})
+    module = convert(graph, head, building, values, {(f.domain, f.name) for f in model.functions})
     n_features = shape[0] if len(shape) == 1 and shape[0] else None
-    imported = ImportedModel(module, name, ending.classes, names, n_features).eval()
+    outputs = "logits" if head.replaced else None
+    imported = ImportedModel(module, name, head.classes, names, n_features, outputs).eval()
     _try_out(imported, shape)
     return imported
 

@@ -40,18 +40,19 @@ class Detector(ABC):
         self.layer = layer
         self._source: Source | None = None
 
-    def fit(self, model: Any, X: Any, y: Any = None) -> Self:
+    def fit(self, model: Any, X: Any, y: Any = None, outputs: str | None = None) -> Self:
         """Learn what is familiar.
 
         Args:
             model: what `knowlimits.far_field` takes; or `knowlimits.detectors.Inputs`, to look at these instead.
             X: the training data, ``(n, ...)``.
             y: class labels ``(n,)``, for detectors that look at classes.
+            outputs: as `knowlimits.read` has it.
 
         Raises:
             ValueError: if labels are needed and not given, or do not fit.
         """
-        source = _source(model, self.layer, Needs.FEATURES in self.needs)
+        source = _source(model, self.layer, Needs.FEATURES in self.needs, outputs, X)
         with one_blas_thread(), one_thread():
             return self.fit_seen(source, source.at(X), y)
 
@@ -67,13 +68,22 @@ class Detector(ABC):
             directions: of the same shape, or ``"features"`` or ``"random"`` as `knowlimits.far_field` has them.
             random_state: seed of random directions.
         """
-        return self.growth(self._fitted().along(origins, directions, random_state))
+        ahead = self._fitted().along(origins, directions, random_state)
+        if ahead.straight is not None and not ahead.straight.all():
+            raise ValueError(
+                "directions must be such that the model's numbers grow in proportion to a, for a growth in powers of a. "
+                f"Got a ray in row {int((~ahead.straight).argmax())} along a column that a step slows down without end: move "
+                "others, or pass the model behind its steps."
+            )
+        return self.growth(ahead)
 
     def fit_seen(self, source: Source, seen: Seen, y: Any = None) -> Self:
         """Learn from data that a source has been asked about already; arguments as `fit` has them."""
         name = type(self).__name__
         if Needs.LOGITS in self.needs and not len(seen.logits):
             raise ValueError(f"model must be given for {name}, which looks at its logits. Got inputs alone.")
+        if why := self.missing(source):
+            raise ValueError(why)
         if y is None and Needs.LABELS in self.needs:
             raise ValueError(f"y must be given for {name}. Got None instead.")
         labels = np.zeros(len(seen), dtype=int)
@@ -85,6 +95,12 @@ class Detector(ABC):
         self.learn(seen, labels)
         self._source = source
         return self
+
+    @classmethod
+    def missing(cls, source: Source) -> str:
+        """Why a source does not have what the detector needs; ``""`` where it has."""
+        features = source.without_features if Needs.FEATURES in cls.needs else ""
+        return features or (source.without_logits if Needs.LOGITS in cls.needs else "")
 
     def scored(self, seen: Seen) -> np.ndarray:
         """The score where a source has been looked at already, ``(n,)``.
@@ -127,7 +143,7 @@ class Detector(ABC):
         return self._source
 
 
-def fit_all(detectors: Sequence[Detector], model: Any, X: Any, y: Any = None) -> None:
+def fit_all(detectors: Sequence[Detector], model: Any, X: Any, y: Any = None, outputs: str | None = None) -> None:
     """Fit several detectors that look at the same layer; the model runs over the data once.
 
     Raises:
@@ -136,15 +152,15 @@ def fit_all(detectors: Sequence[Detector], model: Any, X: Any, y: Any = None) ->
     if len({detector.layer for detector in detectors}) > 1:
         raise ValueError(f"detectors must have one layer. Got {sorted({str(d.layer) for d in detectors})}.")
     features = any(Needs.FEATURES in detector.needs for detector in detectors)
-    source = _source(model, detectors[0].layer if detectors else None, features)
+    source = _source(model, detectors[0].layer if detectors else None, features, outputs, X)
     seen = source.at(X)
     for detector in detectors:
         detector.fit_seen(source, seen, y)
 
 
-def _source(model: Any, layer: str | None, features: bool) -> Source:
+def _source(model: Any, layer: str | None, features: bool, outputs: str | None, X: Any) -> Source:
     if not isinstance(model, Source):
-        return View(model, layer, features)
+        return View(model, layer, features, outputs=outputs, X=X)
     if layer is not None:
         raise ValueError(f"layer must be None where there is no model but {type(model).__name__}. Got {layer!r} instead.")
     return model

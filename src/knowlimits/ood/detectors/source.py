@@ -38,14 +38,27 @@ class Ahead:
 
     Attributes:
         rate, offset: of features and logits.
+        straight: ``(n,)``: whether that is in terms of `a`, and not of something that grows ever more slowly, as the logarithm
+            of a column does; None where it always is.
     """
 
     rate: Seen
     offset: Seen
+    straight: np.ndarray | None = None
 
 
 class Source(ABC):
     """Something that detectors look at."""
+
+    @property
+    def without_features(self) -> str:
+        """Why there are no features; ``""`` where there are."""
+        return ""
+
+    @property
+    def without_logits(self) -> str:
+        """Why there are no logits; ``""`` where there are."""
+        return ""
 
     @abstractmethod
     def at(self, X: Any) -> Seen:

@@ -21,11 +21,14 @@ from sklearn.model_selection import train_test_split
 from knowlimits._machine import one_blas_thread, one_thread
 from knowlimits.limits.far_field import FarField
 from knowlimits.model.arrays import as_points, as_rays
-from knowlimits.model.read import read
+from knowlimits.model.own import answered
+from knowlimits.ood.remedies.answers import answering, labels_of, numbers
 from knowlimits.ood.sizes import check_size, too_large
 
 # Bisections of the equation for a ball; each adds a bit.
 _STEPS = 200
+# Rows to learn from, at least.
+_FEWEST = 8
 # What a fitted mixture consists of.
 _MIXTURE = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 
@@ -33,14 +36,16 @@ _MIXTURE = ("weights_", "means_", "covariances_", "precisions_", "precisions_cho
 class Guard(ClassifierMixin, BaseEstimator):
     """A classifier whose probabilities fade to uniform away from the data, in every direction (Meinke and Hein, 2020).
 
-    It never changes the predicted class.
+    It never changes the predicted class: that is the model's own, which need not be its likeliest, as with a threshold.
 
     Args:
-        model: a fitted classifier: anything with `predict_proba`, or what `knowlimits.far_field` takes.
+        model: a fitted classifier of rows of numbers, each of one class: anything with `predict` and `predict_proba`, or what
+            `knowlimits.far_field` takes.
         components: numbers of Gaussians to choose from, by the likelihood of held-out rows.
         width: how many times as wide as the data p_out is, in variance, at least; more than 1.
         tolerance: how much the mean log loss on familiar data may grow, in nats.
         random_state: seed of the split and the mixture.
+        outputs: as `knowlimits.read` has it, for a model without `predict_proba`.
 
     Attributes:
         classes_: class labels.
@@ -56,12 +61,14 @@ class Guard(ClassifierMixin, BaseEstimator):
         width: float = 4.0,
         tolerance: float = 0.01,
         random_state: Any = None,
+        outputs: str | None = None,
     ):
         self.model = model
         self.components = components
         self.width = width
         self.tolerance = tolerance
         self.random_state = random_state
+        self.outputs = outputs
 
     @one_blas_thread()
     @one_thread()
@@ -76,19 +83,20 @@ class Guard(ClassifierMixin, BaseEstimator):
             y: not looked at.
 
         Raises:
-            ValueError: if the data or a parameter is not what is accepted.
+            TypeError: if the model is no classifier, or the data are no numbers.
+            ValueError: if the data or a parameter is not what is accepted, or the model has several labels for a row.
         """
         if not self.width > 1:
             raise ValueError(f"width must be above 1. Got {self.width} instead.")
         if not self.tolerance > 0:
             raise ValueError(f"tolerance must be positive. Got {self.tolerance} instead.")
-        rows = as_points("X", X).flatten(1).numpy()
+        rows = numbers(X)
         check_size("X", rows)
-        if len(rows) < 8:
-            raise ValueError(f"X must have at least 8 rows. Got {len(rows)} instead.")
+        if len(rows) < _FEWEST:
+            raise ValueError(f"X must have at least {_FEWEST} rows. Got {len(rows)} instead.")
         self.n_features_in_ = rows.shape[1]
-        classes = getattr(self.model, "classes_", None)
-        self.classes_ = np.arange(self._model_probs(X[:1]).shape[1]) if classes is None else np.asarray(classes)
+        self._answering = answering(self.model, self.outputs, X)
+        self.classes_ = labels_of(self._answering, X[:_FEWEST])
         self._mean, scale = rows.mean(0), rows.std(0)
         self._scale = np.where(scale > 0, scale, 1.0)
         scaled = (rows - self._mean) / self._scale
@@ -117,7 +125,7 @@ class Guard(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities, ``(n, classes)``."""
-        return self.blend(X, self._model_probs(X))
+        return self.blend(X, np.asarray(answered(self._fitted().predict_proba, X)))
 
     def blend(self, X: Any, probs: np.ndarray) -> np.ndarray:
         """Probabilities ``(n, classes)`` out of the model's own at the same points, for those who have them already."""
@@ -126,7 +134,7 @@ class Guard(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The model's own prediction, ``(n,)``."""
-        return self.classes_[self._model_probs(X).argmax(1)]
+        return np.asarray(answered(self._fitted().predict, X))
 
     def weight(self, X: Any) -> np.ndarray:
         """The share of the model in the probabilities, the rest being uniform, ``(n,)``."""
@@ -258,9 +266,8 @@ class Guard(ClassifierMixin, BaseEstimator):
         return at + (step * pull).sum(1) - 0.5 * (values * step**2).sum(1)
 
     def _standardized(self, X: Any) -> np.ndarray:
-        if not hasattr(self, "shift_"):
-            raise ValueError("Guard must be fitted. Call fit(X) first.")
-        rows = as_points("X", X).flatten(1).numpy()
+        self._fitted()
+        rows = numbers(X)
         if rows.shape[1] != self.n_features_in_:
             raise ValueError(f"X must have {self.n_features_in_} features. Got {rows.shape[1]} instead.")
         return (rows - self._mean) / self._scale
@@ -291,13 +298,14 @@ class Guard(ClassifierMixin, BaseEstimator):
             setattr(self.mixture_, name, state[name])
         self._quadratics = list(zip(state["forms"], state["linears"], state["constants"].tolist(), strict=True))
         self.shift_, self.n_features_in_ = float(state["shift_"][0]), len(self._mean)
-        self.classes_ = np.asarray(self.model.classes_)
+        self.classes_, self._answering = np.asarray(self.model.classes_), self.model
         return self
 
-    def _model_probs(self, X: Any) -> np.ndarray:
-        if hasattr(self.model, "predict_proba"):
-            return np.asarray(self.model.predict_proba(X))
-        return read(self.model).predict_proba(X)
+    def _fitted(self) -> Any:
+        """What answers for the model."""
+        if not hasattr(self, "shift_"):
+            raise ValueError("Guard must be fitted. Call fit(X) first.")
+        return self._answering
 
 
 def _check_state(state: dict[str, np.ndarray], features: int) -> None:

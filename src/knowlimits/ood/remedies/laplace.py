@@ -9,17 +9,14 @@ from enum import StrEnum
 from typing import Any, Self
 
 import numpy as np
-import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from torch import nn
 
 from knowlimits.limits.far_field import FarField
 from knowlimits.limits.probabilities import leading
-from knowlimits.model.arrays import as_rays, both
-from knowlimits.model.read import read_logits
-from knowlimits.model.stack import Stack
+from knowlimits.model.arrays import both
+from knowlimits.model.read import read
 from knowlimits.ood.detectors.view import Seen, View
 from knowlimits.ood.sizes import sizes_of
 from knowlimits.options import chosen
@@ -44,6 +41,7 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         samples: how many weights are drawn for the sampling link.
         prior_precision: of the weights; None to maximise the marginal likelihood.
         random_state: seed of the draws.
+        outputs: as `knowlimits.read` has it.
 
     Attributes:
         classes_: class labels.
@@ -60,12 +58,14 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         samples: int = 100,
         prior_precision: float | None = None,
         random_state: Any = None,
+        outputs: str | None = None,
     ):
         self.model = model
         self.link = link
         self.samples = samples
         self.prior_precision = prior_precision
         self.random_state = random_state
+        self.outputs = outputs
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fit the covariance to the data that the model was trained on.
@@ -78,27 +78,24 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
             ValueError: if the model has several members or no linear last layer, or an argument is not as it should be.
         """
         chosen(Link, "link", self.link)
-        model = read_logits(self.model).to("cpu")
-        if len(model.one_by_one()) > 1:
-            raise ValueError("model must have one member. Got several: take one of them.")
-        weight, bias = _last_layer(model.networks[0])
+        model = read(self.model, self.outputs, X).to("cpu")
         self._view = View(model)
+        if self._view.without_logits:
+            raise ValueError(self._view.without_logits)
         seen = self._view.at(X)
-        # One logit f counts as (0, f).
-        if weight.shape[1] != seen.features.shape[1] or max(2, len(weight)) != seen.logits.shape[2]:
-            raise ValueError(
-                "model must define its linear layers in the order in which they run. Got one whose last to run is not the last "
-                "that its modules() have."
-            )
+        weight, bias = self._view.last_layer()
         self.weights_ = np.concatenate([weight, bias[:, None]], axis=1)
-        if not np.allclose(self._logits(seen.features), seen.logits[0], rtol=1e-6, atol=1e-6):
+        # One logit f counts as (0, f).
+        fits = weight.shape[1] == seen.features.shape[1] and max(2, len(weight)) == seen.logits.shape[2]
+        if not fits or not np.allclose(self._logits(seen.features), seen.logits[0], rtol=1e-6, atol=1e-6):
             raise ValueError("model must end in a linear layer, whose outputs are its logits. Got one that does not.")
         self.classes_ = np.arange(seen.logits.shape[2]) if model.classes_ is None else model.classes_
         y = np.asarray(y)
         if y.shape != (len(seen),) or not np.isin(y, self.classes_).all():
             accepted = self.classes_.tolist()
             raise ValueError(f"y must have a label of {accepted} for each of {len(seen)} rows. Got shape {y.shape}.")
-        labels = np.searchsorted(self.classes_, y)
+        order = np.argsort(self.classes_)
+        labels = order[np.searchsorted(self.classes_, y, sorter=order)]
 
         values, vectors = np.linalg.eigh(self._gauss_newton(seen))
         values = np.maximum(values, 0.0)
@@ -122,11 +119,6 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         draws = self.weights_.ravel() + rng.standard_normal((self.samples, len(values))) @ scaled.T
         self._draws = draws.reshape(self.samples, *self.weights_.shape)
         return self
-
-    def n_weights(self) -> int:
-        """Weights of the last layer, biases included: the covariance has this many rows."""
-        weight, bias = _last_layer(read_logits(self.model).to("cpu").networks[0])
-        return weight.size + bias.size
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities, ``(n, classes)``."""
@@ -154,8 +146,8 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         Returns:
             The limits, of one member, without radius, rate and offset.
         """
-        starts, steps = as_rays(origins, directions, random_state)
-        ahead = self._fitted().along(starts, steps)
+        starts, steps = self._fitted().rays(origins, directions, random_state)
+        ahead = self._fitted().followed(starts, steps)
         probs = self.limiting_probabilities(ahead.rate.features, ahead.offset.features)
         return FarField(starts.numpy(), steps.numpy(), probs[None])
 
@@ -212,18 +204,6 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         if not hasattr(self, "covariance_"):
             raise ValueError("LastLayerLaplace must be fitted. Call fit(X, y) first.")
         return self._view
-
-
-def _last_layer(module: nn.Module) -> tuple[np.ndarray, np.ndarray]:
-    if isinstance(module, Stack):
-        weight, bias = module.weights[-1][0], module.biases[-1][0]
-    else:
-        layers = [m for m in module.modules() if isinstance(m, nn.Linear)]
-        if not layers:
-            raise ValueError("model must end in a torch.nn.Linear. Got one without any.")
-        last = layers[-1]
-        weight, bias = last.weight, torch.zeros(last.out_features) if last.bias is None else last.bias
-    return weight.detach().double().numpy(), bias.detach().double().numpy()
 
 
 def _with_one(h: np.ndarray, one: float) -> np.ndarray:

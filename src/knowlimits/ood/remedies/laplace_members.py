@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from knowlimits.model.read import read_logits
+from knowlimits.ood.detectors.view import View
 from knowlimits.ood.remedies.applied import Applied
 from knowlimits.ood.remedies.laplace import LastLayerLaplace
 
@@ -24,11 +25,12 @@ class LaplaceMembers(Applied):
     def __init__(self, model: Any, X: Any, y: Any):
         self._members = []
         # One logit stays one: a Gaussian over the weights of (0, f) would be another.
-        for member in read_logits(model).one_by_one(pad=False):
-            laplace = LastLayerLaplace(member)
-            if (count := laplace.n_weights()) > _MOST_WEIGHTS:
+        for member in read_logits(model, X=X).one_by_one(pad=False):
+            view = View(member)
+            view.at(X[:2])
+            if (count := sum(part.size for part in view.last_layer())) > _MOST_WEIGHTS:
                 raise ValueError(f"the last layer has {count:,} weights, and {_MOST_WEIGHTS:,} are the most.")
-            self._members.append(laplace.fit(X, y))
+            self._members.append(LastLayerLaplace(member).fit(X, y))
         self._ends = np.cumsum([member.weights_.shape[1] - 1 for member in self._members])[:-1]
 
     def at(self, X: np.ndarray, probs: np.ndarray, features: np.ndarray | None) -> np.ndarray:

@@ -1,0 +1,69 @@
+"""Torch modules, and programs of `torch.export`."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from knowlimits._machine import are_small, one_thread
+from knowlimits.model.arrays import as_points
+from knowlimits.model.asked import Asked
+from knowlimits.model.copies import copied, unwrapped
+from knowlimits.model.endings import Outputs
+from knowlimits.model.exported import with_linear_modules
+from knowlimits.model.looking import guessed_rows, look
+from knowlimits.model.model import Model, check_numbers
+from knowlimits.model.modes import check_mode
+from knowlimits.model.proof import check_forward
+from knowlimits.model.signature import Called
+from knowlimits.model.stack import Stack
+from knowlimits.options import chosen
+
+
+def read_module(module: nn.Module, asked: Asked) -> Model:
+    """A module: what it returns is found out by looking, unless it states that itself as `outputs_`."""
+    name = type(module).__name__
+    module = unwrapped(module)
+    if not isinstance(module, Stack):
+        check_mode(module)
+    copy = asked.copies.get(id(module)) or copied([module])[0]
+    check_numbers(copy)
+    features = getattr(module, "n_features_in_", None)
+    names, classes = getattr(module, "feature_names_in_", None), getattr(module, "classes_", None)
+    found: dict[str, Any] = {
+        "classes_": None if classes is None else np.asarray(classes),
+        "n_features_in_": features,
+        "feature_names_in_": None if names is None else tuple(map(str, names)),
+    }
+    if isinstance(copy, Stack):
+        return Model(name, (copy,), **{**found, "n_features_in_": copy.n_features})
+    if asked.inputs is not None or asked.output is not None:
+        module, copy = (Called(one, asked.inputs, asked.output) for one in (module, copy))
+    with one_thread(are_small([copy])):
+        rows = guessed_rows(copy, features) if asked.rows is None else as_points(asked.name, asked.rows)
+    stated = getattr(module, "outputs_", None)
+    outputs = asked.outputs or (None if stated is None else chosen(Outputs, "outputs_ of the model", stated))
+    with one_thread(are_small([copy], rows[0].numel())):
+        network = look(copy, rows, outputs, asked.otherwise)
+        check_forward(module, network, rows, said=outputs is not None or asked.otherwise is not None)
+    if rows.ndim == 2:
+        found["n_features_in_"] = rows.shape[1]
+    return Model(name, (network,), **found)
+
+
+def read_program(program: torch.export.ExportedProgram, asked: Asked) -> Model:
+    """A program, as a module that has layers."""
+    if asked.rows is None:
+        asked = dataclasses.replace(asked, rows=_own_rows(program))
+    return dataclasses.replace(read_module(with_linear_modules(program), asked), name=type(program).__name__)
+
+
+def _own_rows(program: torch.export.ExportedProgram) -> Tensor | None:
+    """Drawn rows of the shape that a program was exported for."""
+    taken = [node.meta.get("val") for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
+    if len(taken) != 1 or not isinstance(taken[0], Tensor) or not all(isinstance(size, int) for size in taken[0].shape[1:]):
+        return None
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(3, *taken[0].shape[1:], generator=generator, dtype=torch.float64)
