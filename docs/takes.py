@@ -58,6 +58,9 @@ def mark(entry: Entry, functions: tuple[str, ...]) -> str:
     reasons = {name: refusals[name] for name in functions if name in refusals}
     if not reasons:
         return "✓"
+    if "far_field" in reasons:
+        # That it is read is not worth a mark of its own.
+        return reasons["far_field"]
     if len(reasons) == len(functions) and len(set(reasons.values())) == 1:
         return next(iter(reasons.values()))
     return "✓ but " + ", ".join(f"`{name}`: {why}" for name, why in reasons.items())
