@@ -238,6 +238,7 @@ SMOOTH = [
     ("hardswish", F.hardswish, (4,)),
     ("logsigmoid", F.logsigmoid, (4,)),
     ("softmax", lambda x: x.softmax(1), (4,)),
+    ("_safe_softmax", lambda x: torch.ops.aten._safe_softmax(x, 1), (4,)),
     ("log_softmax", lambda x: x.log_softmax(1), (4,)),
     ("logsumexp", lambda x: x.logsumexp(1), (4,)),
     ("layer_norm", module(nn.LayerNorm, 4), (3, 4)),
