@@ -254,9 +254,13 @@ def uncompiled(value: Any) -> Any:
     """The module or function that `torch.compile` was given, of what it returned; anything else as it is."""
     if isinstance(value, nn.Module):
         return value._orig_mod if type(value).__module__.startswith("torch._dynamo.") else value
-    # A person's wrapper round what was compiled has a copy of its attributes, and does something else.
-    if isinstance(value, FunctionType) and str(value.__globals__.get("__name__")).startswith("torch._dynamo."):
-        return vars(value).get("_torchdynamo_orig_callable", value)
+    # A person's wrapper round what was compiled has a copy of its attributes, and does something else. A torch after 2.13 has
+    # one of its own inside.
+    while isinstance(value, FunctionType) and str(value.__globals__.get("__name__")).startswith("torch._dynamo."):
+        inner = vars(value).get("_torchdynamo_orig_callable", vars(value).get("__wrapped__"))
+        if inner is None:
+            break
+        value = inner
     return value
 
 
