@@ -41,7 +41,8 @@ class FarField:
         certified: ``(members, n)``: whether each decision (which unit is active, which class grows fastest) lay beyond the
             bound on its rounding error; None unless asked for.
         rate: ``(members, n, classes)``: each logit is eventually ``rate * a + offset``. None for a classifier without logits.
-        offset: ``(members, n, classes)``, or None.
+        offset: ``(members, n, classes)``, or None. Where a model returns probabilities that cannot be undone, they are the
+            logarithms of their limits, of rate 0; nan along columns that steps slow down without end.
     """
 
     origins: np.ndarray
@@ -81,15 +82,14 @@ def far_field(
     """The exact limits of a model's logits, probabilities and scores along rays x0 + a d.
 
     Args:
-        model: a fitted classifier of ours, a `torch.nn.Module`, a `torch.export` program, a fitted scikit-learn
-            `MLPClassifier`, a `Pipeline` of affine steps that ends in one of these, a list of any of them (an ensemble), or
-            what `knowlimits.read` has made of one of these.
-        origins: starts of the rays, ``(n, features)``, or ``(n, ...)`` as the model takes its inputs.
+        model: a fitted classifier of ours, a `torch.nn.Module`, a `torch.export` program, a fitted classifier of scikit-learn
+            or skorch that is made of networks, alone or in a `Pipeline`, a search, a calibration, an ensemble, a list of any of
+            them, or what `knowlimits.read` has made of one of these.
+        origins: starts of the rays, ``(n, features)``, or ``(n, ...)`` as the model takes its inputs; a table, text and all.
         directions: of the same shape; or ``"features"``: every feature of every origin towards minus and plus infinity,
             ``2 * features`` rays per origin in the order ``(n, features, 2)``; or ``"random"``: an isotropic direction of
             length 1 per origin.
-        outputs: what a module returns: ``"logits"``, which it is without it, or ``"probabilities"``, whose rates and offsets
-            are then its own.
+        outputs: what its torch modules return, as `knowlimits.read` has it; found out without it.
         certify: bound rounding errors and report which rays were decided beyond them; about three times the work.
         batch_size: rays at a time; by default so many that the model's tensors fit into the processor's cache.
         device: torch device to compute on.
