@@ -98,7 +98,7 @@ def test_endings_are_found_and_taken_off(name, outputs):
 def test_what_is_taken_off_comes_off_exactly():
     for name in ("softmax module", "sigmoid", "log-softmax", "1 - p and p"):
         ending, count, _ = ENDINGS[name]
-        plain, ended = (kl.read(Ended(e, count), X=X).logits(torch.tensor(X)) for e in (lambda z: z, ending))
+        plain, ended = (kl.read(Ended(e, count), X=X).networks[0](torch.tensor(X)) for e in (lambda z: z, ending))
         assert torch.equal(plain, ended), name
 
 
@@ -339,3 +339,17 @@ def test_scripted_modules_are_seen_inside():
         model = kl.read(one, X=X)
         assert model.networks[0].outputs is P, name
         np.testing.assert_allclose(kl.far_field(one, X, X).probs, kl.far_field(module, X, X).probs, atol=1e-12)
+
+
+def test_random_numbers_are_seen_where_they_make_no_difference_to_the_first_row():
+    class Drawing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.last(F.dropout(x, 0.5))
+
+    rows = np.concatenate([np.zeros((1, 4)), X])
+    with pytest.raises(ValueError, match="draws random numbers at each call in eval mode too"):
+        kl.scores.gradient_magnitude(Drawing().eval(), rows, "entropy")

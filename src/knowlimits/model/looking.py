@@ -18,8 +18,8 @@ from knowlimits.model.endings import Ending, Last, Outputs, counted
 from knowlimits.model.network import Axes, Network
 from knowlimits.model.signature import Called, picked
 
-# How often a module that asks for random numbers is called again.
-_DRAWS = 10
+# How often a module that asks for random numbers is called again, and on how many rows: no fewer than it is held to later.
+_DRAWS, _DRAWN_ON = 10, 8
 # How far out outputs are looked at.
 _FAR = 1e3
 # Rounding of what adds up to 1, and of one way to compute a softmax beside another.
@@ -77,8 +77,10 @@ def _looked(module: nn.Module, rows: Tensor, outputs: Outputs | None, otherwise:
     # One batch size, so that it is computed in one way, to the last bit.
     beside = call(_some(rows, 1)[[0, 0]])
     same = torch.allclose(axes.arranged(beside)[:, 0], seen[:, 0], rtol=_SAME, atol=0)
-    # Luck may have it that it draws the same a few times.
-    if not all(torch.equal(beside, call(_some(rows, 1)[[0, 0]])) for _ in range(_DRAWS if draws else not same)):
+    # Luck may have it that it draws the same a few times, or that what it draws makes no difference to one row.
+    repeated = _some(rows, _DRAWN_ON) if draws else _some(rows, 1)[[0, 0]]
+    before = call(repeated) if draws else beside
+    if not all(torch.equal(before, call(repeated)) for _ in range(_DRAWS if draws else not same)):
         raise ValueError(
             "model must be a function of its inputs. Got one that draws random numbers at each call in eval mode too, or "
             "learns as it is called: leave that out; torch.nn.functional.dropout needs training=self.training, and a program "
