@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import knowlimits as kl
-from knowlimits.model.casts import in_float64, needs_float64
+from knowlimits.model.casts import in_float64
 from knowlimits.model.copies import copied
 from knowlimits.model.exported import with_linear_modules
 
@@ -18,6 +18,13 @@ X = torch.randn(5, 3, generator=torch.Generator().manual_seed(1), dtype=torch.fl
 TENTH = 0.1
 #: What is left of a tenth in float32, in float64.
 TENTH32 = float(np.float32(TENTH))
+
+
+def needs_float64(module, x):
+    """Whether a module casts to other floats than float64, or makes some, at rows `x` in float64."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), in_float64() as mode:
+        module(x)
+    return mode.lowered
 
 
 class Layer(nn.Module):

@@ -23,6 +23,7 @@ from sklearn.preprocessing import (
 from torch import nn
 
 from knowlimits.follow import follow
+from knowlimits.model.chains import Selection
 from knowlimits.model.steps import Moves, Steps
 from tests.model.transformers import CASES, FRAME, GAPS, LETTERS, POSITIVE, RANDOM, X, Y, as_array, fitted, on_frame, product
 
@@ -342,7 +343,7 @@ def test_samplers_do_nothing_at_prediction():
 
 def test_parts_side_by_side():
     one, two = make_pipeline(StandardScaler(), PCA(2)).fit(X), MinMaxScaler(clip=True).fit(X[:, [2, 0]])
-    chosen = Steps.selecting([2, 0], 4)
+    chosen = Steps.of([Selection((2, 0))], None, 4)
     np.testing.assert_array_equal(chosen.affine.matrix, np.eye(4)[[2, 0]])
     parts = [Steps.of([step for _, step in one.steps], X, 4), Steps.of([*chosen.chain.transformers, two], X, 4)]
     both = Steps.side_by_side(parts)

@@ -200,7 +200,7 @@ def _follow(network: Network | Stack, x: Tensor, d: Tensor, certify: bool, noted
         certified = rays.certain.reshape(-1, n).expand(len(rate), n)
         if isinstance(network, Stack) or network.returns is not Outputs.PROBABILITIES:
             certified = certified & _leaders_are_clear(network, rays, rate, offset)
-    # Probabilities that a model returns itself are kept to their last bit, whatever they add up to.
+    # Probabilities that a model returns itself stay as they are, whatever they add up to.
     given = isinstance(network, Network) and network.returns is Outputs.PROBABILITIES
     probs = offset.exp() if given else softmax(rate, offset, -1)[1]
     return _Part(probs, rays.radius.reshape(-1, n).expand(len(rate), n), certified, rate, offset)

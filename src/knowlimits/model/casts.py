@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from knowlimits._torch import OperationMode, name_of, parameters, returns_views
 
@@ -76,16 +76,6 @@ def in_float64() -> Iterator[_Float64]:
     """
     with _Float64() as mode:
         yield mode
-
-
-def needs_float64(module: nn.Module, x: Tensor) -> bool:
-    """Whether a module casts to other floats than float64, or makes some, at rows `x` in float64.
-
-    It is called once on them; one that does not may be called outside of `in_float64`, which costs time.
-    """
-    with torch.random.fork_rng([x.device] if x.is_cuda else []), torch.no_grad(), in_float64() as mode:
-        module(x)
-    return mode.lowered
 
 
 def _met(values: Any) -> tuple[bool, bool]:

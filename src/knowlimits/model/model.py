@@ -172,10 +172,6 @@ class Model:
         widest = max((_numbers_per_row(network, points[:1].numel()) for network in self.networks), default=1)
         return iter(points.split(rows_at_a_time(widest, points.device)))
 
-    def logits(self, points: Tensor) -> Tensor:
-        """Logits of the members at what `networks` take, in one pass without gradients: ``(members, n, classes)``."""
-        return torch.cat([logits_of(network, network(points)) for network in self.networks])
-
     def probabilities(self, points: Tensor) -> Tensor:
         """Probabilities of the members at points ``(n, ...)`` in one pass, with gradients: ``(members, n, classes)``.
 

@@ -103,11 +103,12 @@ class Network(nn.Module):
 
     def behind(self, first: nn.Module) -> "Network":
         """The network behind another module."""
-        return self._with(nn.Sequential(first, self.module))
+        return self.around(nn.Sequential(first, self.module))
 
-    def _with(self, module: nn.Module) -> "Network":
+    def around(self, module: nn.Module, places: tuple[tuple[int, ...], int] | None = None) -> "Network":
+        """What was found out about the module, of another one; `places` are its own without new ones."""
         found: Any = (self.axes, self.members, self.ending, self.returns)
-        return Network(module, *found, pairs=self.pairs, casts=self.casts, places=self.places)
+        return Network(module, *found, pairs=self.pairs, casts=self.casts, places=places or self.places)
 
 
 def as_probabilities(output: Tensor, outputs: Outputs) -> Tensor:

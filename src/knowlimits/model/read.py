@@ -8,7 +8,7 @@ from typing import Any
 
 from knowlimits.model.asked import Asked
 from knowlimits.model.endings import Outputs
-from knowlimits.model.kinds import KINDS, kind_of
+from knowlimits.model.kinds import kind_of
 from knowlimits.model.model import Model
 from knowlimits.model.stack import Stack
 from knowlimits.options import chosen
@@ -98,6 +98,3 @@ def read_logits(model: Any, outputs: str | None = None, X: Any = None) -> Model:
             "made in another way: return what they are made of."
         )
     return found
-
-
-__all__ = ["ACCEPTED", "KINDS", "read", "read_logits"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from knowlimits.model.chains import Chain, Selection, known_values, labels_of
+from knowlimits.model.chains import Chain, known_values, labels_of
 from knowlimits.model.culprits import through
 from knowlimits.model.moves import RANKS, Moves, Sides, moved
 from knowlimits.model.probing import Function
@@ -108,11 +108,6 @@ class Steps:
         given = None if rows is None else layout.encode("X", rows, [True] * n_columns)
         bases, units = _bases(given, layout, known)
         return _probed(chain, layout, bases, units, given)
-
-    @classmethod
-    def selecting(cls, columns: Any, n_columns: int, names: Sequence[Any] | None = None, rows: Any | None = None) -> "Steps":
-        """A choice of the columns of a table, by their places."""
-        return cls.of([Selection(tuple(int(place) for place in columns))], rows, n_columns, names)
 
     @staticmethod
     def side_by_side(parts: Sequence["Steps"]) -> "Steps":

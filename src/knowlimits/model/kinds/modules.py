@@ -1,7 +1,6 @@
 """Torch modules, and programs of `torch.export`."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from knowlimits.model.asked import Asked
 from knowlimits.model.copies import copied, unwrapped
 from knowlimits.model.endings import Outputs
 from knowlimits.model.exported import with_linear_modules
+from knowlimits.model.kinds.fitted import columns_of
 from knowlimits.model.looking import guessed_rows, look
 from knowlimits.model.model import Model, check_numbers
 from knowlimits.model.modes import check_mode
@@ -30,19 +30,14 @@ def read_module(module: nn.Module, asked: Asked) -> Model:
         check_mode(module)
     copy = asked.copies.get(id(module)) or copied([module])[0]
     check_numbers(copy)
-    features = getattr(module, "n_features_in_", None)
-    names, classes = getattr(module, "feature_names_in_", None), getattr(module, "classes_", None)
-    found: dict[str, Any] = {
-        "classes_": None if classes is None else np.asarray(classes),
-        "n_features_in_": features,
-        "feature_names_in_": None if names is None else tuple(map(str, names)),
-    }
+    classes = getattr(module, "classes_", None)
+    found = {"classes_": None if classes is None else np.asarray(classes), **columns_of(module)}
     if isinstance(copy, Stack):
         return Model(name, (copy,), **{**found, "n_features_in_": copy.n_features})
     if asked.inputs is not None or asked.output is not None:
         module, copy = (Called(one, asked.inputs, asked.output) for one in (module, copy))
     with one_thread(are_small([copy])):
-        rows = guessed_rows(copy, features) if asked.rows is None else as_points(asked.name, asked.rows)
+        rows = guessed_rows(copy, found["n_features_in_"]) if asked.rows is None else as_points(asked.name, asked.rows)
     stated = getattr(module, "outputs_", None)
     outputs = asked.outputs or (None if stated is None else chosen(Outputs, "outputs_ of the model", stated))
     with one_thread(are_small([copy], rows[0].numel())):

@@ -57,9 +57,11 @@ def fitted_parts(model: Any) -> list[tuple[int, str, Any]]:
 
 def behind(first: nn.Module, network: Network | Stack) -> Network:
     """A network behind another module."""
-    if isinstance(network, Stack):
-        network = Network(network, Axes.MEMBERS_FIRST, network.members)
-    return network.behind(first)
+    return _as_network(network).behind(first)
+
+
+def _as_network(network: Network | Stack) -> Network:
+    return Network(network, Axes.MEMBERS_FIRST, network.members) if isinstance(network, Stack) else network
 
 
 def on_same_inputs(
@@ -126,12 +128,10 @@ def placed(network: Network | Stack, places: tuple[int, ...], count: int) -> Net
         places: of the part's classes among the model's.
         count: how many the model has.
     """
-    if isinstance(network, Stack):
-        network = Network(network, Axes.MEMBERS_FIRST, network.members)
+    network = _as_network(network)
     if network.places is not None:
         places = tuple(places[k] for k in network.places[0])
-    found: Any = (network.axes, network.members, network.ending, network.returns)
-    return Network(network.module, *found, pairs=network.pairs, casts=network.casts, places=(places, count))
+    return network.around(network.module, (places, count))
 
 
 def reordered(network: Network | Stack, order: Sequence[int]) -> Network:
@@ -141,12 +141,10 @@ def reordered(network: Network | Stack, order: Sequence[int]) -> Network:
         network: of all classes.
         order: which of its classes comes first, which second and so on.
     """
-    if isinstance(network, Stack):
-        network = Network(network, Axes.MEMBERS_FIRST, network.members)
+    network = _as_network(network)
     commutes = network.ending is None or network.ending.last in (Last.SOFTMAX, Last.LOG_SOFTMAX)
     if network.returns is Outputs.LOGITS and commutes and network.places is None and network.axes is not Axes.ROW:
-        found: Any = (network.axes, network.members, network.ending)
-        return Network(Reordered(network.module, order), *found, pairs=network.pairs, casts=network.casts)
+        return network.around(Reordered(network.module, order))
     # A sigmoid that is taken off is told by its place among the outputs.
     return placed(network, tuple(np.argsort(order).tolist()), len(order))
 
