@@ -10,7 +10,7 @@ else
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help reproduce test coverage check docs gallery benchmark clean
+.PHONY: help reproduce test coverage check docs catboost gallery benchmark clean
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
@@ -21,6 +21,9 @@ test: .venv/.installed-test check  ## the whole test suite, with style, types an
 	@# The blocks of a page go on where the last has ended, so they stay on one worker; tests go where there is time.
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile README.md docs
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests
+
+catboost: .venv/.installed-test  ## install CatBoost, which is large, so that its tests run too
+	$(INSTALL) -c constraints.txt catboost
 
 coverage: .venv/.installed-test  ## run the tests once more, and say which lines they run
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --cov --cov-report=term tests
@@ -35,12 +38,13 @@ check: .venv/.installed-test
 docs: .venv/.installed-docs  ## build the documentation into docs/_build
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build
 
-gallery: .venv/.installed  ## redraw the figures and tables that docs/ and README show
+gallery: catboost  ## redraw the figures and tables that docs/ and README show
 	$(BIN)/knowlimits reproduce --out docs/gallery $(ARGS)
 	$(BIN)/knowlimits search --out docs/search
 	$(BIN)/knowlimits detect --out docs/detect
 	$(BIN)/python -m examples.medical --out docs/audit/medical --force
 	$(BIN)/python -m examples.tables --out docs/audit/tables --force
+	$(BIN)/python -m examples.boosted --out docs/audit/boosted --force
 	@command -v chromium >/dev/null || (echo "the picture of the report needs Chromium"; exit 1)
 	chromium --headless --no-sandbox --hide-scrollbars --window-size=1200,1400 --screenshot=docs/audit/report.png \
 		"file://$(CURDIR)/docs/audit/medical/NN.html"
@@ -53,6 +57,7 @@ benchmark: .venv/.installed  ## time training, limits and polytopes against PyTo
 	$(BIN)/python -m benchmarks.detectors
 	$(BIN)/python -m benchmarks.audit
 	$(BIN)/python -m benchmarks.reading
+	$(BIN)/python -m benchmarks.families
 
 clean:  ## remove the environment and everything built
 	rm -rf .venv build dist results docs/_build

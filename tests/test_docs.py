@@ -54,3 +54,13 @@ def test_every_page_is_in_the_contents_and_every_link_leads_somewhere():
     for page in DOCS.glob("*.md"):
         for link in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text()):
             assert (DOCS / link).exists(), f"{page.name} links to {link}"
+
+
+def test_the_table_of_ends_in_the_readme_is_that_of_the_docs():
+    tables = [
+        re.search(r"(?:^\| classifier \| sure, .*\n)(?:^\|.*\n)+", page.read_text(), re.M)
+        for page in (DOCS.parent / "README.md", DOCS / "detect" / "summary.md")
+    ]
+    readme, docs = (found.group() for found in tables)
+    assert readme == docs
+    assert len(readme.splitlines()) > 15

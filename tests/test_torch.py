@@ -254,6 +254,17 @@ def test_operations_that_reach_no_mode():
     ]
 
 
+def test_operations_of_our_own_are_seen_by_modes():
+    doubled = _torch.new_operation("doubled_for_a_test", "(Tensor x, int times) -> Tensor", lambda x, times: x * 2**times)
+    x = torch.arange(3.0)
+    assert torch.equal(doubled(x, 2), x * 4)
+    with Noting() as mode:
+        doubled(x, 1)
+    assert "doubled_for_a_test" in [_torch.name_of(func) for func in mode.met]
+    with pytest.raises(RuntimeError, match="nobody is there"):
+        doubled(Numbers(x), 1)
+
+
 def test_operations_in_place():
     assert [name for name in ("add_", "add", "_softmax_", "relu_", "_to_copy") if _torch.is_in_place(name)] == ["add_", "relu_"]
 

@@ -35,6 +35,7 @@ _HOMES = {
     "breakpoints": "knowlimits.plane",
     "detectors": "knowlimits.detectors",
     "dropout_members": "knowlimits.model.dropout_members",
+    "families": "knowlimits.families",
     "far_field": "knowlimits.limits",
     "fit_together": "knowlimits.train.classifiers",
     "horizon": "knowlimits.limits",
@@ -52,7 +53,7 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 if TYPE_CHECKING:
-    from knowlimits import detectors, limits, metrics, plots, scores
+    from knowlimits import detectors, families, limits, metrics, plots, scores
     from knowlimits.auditing import Audit, assert_far_field, audit
     from knowlimits.files.load import load
     from knowlimits.files.saved import save

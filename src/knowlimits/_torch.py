@@ -25,12 +25,14 @@ What is needed, all of it in torch 2.6 unless said otherwise:
 9. Where the homes of wrapping modules are (`WRAPPERS`), and what `torch.compile` was given (`uncompiled`), so that
    copies hold nothing of its compiler.
 10. The function of MKL for threads (`mkl_threads`), which only some builds of torch have, and which is None elsewhere.
+
+`new_operation` takes what torch documents for operations of others, and is here beside what sees them.
 """
 
 import contextlib
 import ctypes
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -129,6 +131,23 @@ def is_operation(target: Any) -> bool:
 def name_of(func: Any) -> str:
     """The name of an operation, without that of its form: "add" for `aten::add.Tensor`."""
     return func.overloadpacket.__name__
+
+
+def new_operation(name: str, schema: str, function: Callable[..., Tensor]) -> Any:
+    """An operation of our own, which modes see as they see torch's; without gradients.
+
+    Args:
+        name: of it.
+        schema: what it takes and returns, as torch writes it: ``"(Tensor x) -> Tensor"``.
+        function: what it does, on any device.
+    """
+    _OPERATIONS.define(name + schema)
+    _OPERATIONS.impl(name, function, "CompositeExplicitAutograd")
+    return getattr(torch.ops.knowlimits, name).default
+
+
+# Kept, as operations go with it.
+_OPERATIONS = torch.library.Library("knowlimits", "FRAGMENT")
 
 
 def is_in_place(name: str) -> bool:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from knowlimits._machine import one_thread, rows_at_a_time
+from knowlimits.model.model import Model
 from knowlimits.model.read import read
 
 Array = TypeVar("Array", Tensor, np.ndarray)
@@ -119,12 +120,28 @@ def gradient_magnitude(model: Any, X: Any, name: str, *, base: float | None = No
         name: a name in `SCORES`.
         base: base of the logarithm of entropies; nats without it.
         outputs: as `knowlimits.read` has it.
+
+    Raises:
+        TypeError: if the model is no network.
     """
     model = read(model, outputs, X)
+    check_gradients(model)
     rows = model.points("X", X)
     with model.threads(rows[:1].numel()):
         parts = model.in_blocks(rows.to(model.device))
         return torch.cat([gradient_lengths(model.probabilities, part, name, base).cpu() for part in parts]).numpy()
+
+
+def check_gradients(model: Model) -> None:
+    """Refuse a model without gradients.
+
+    Raises:
+        TypeError: with what it is made of.
+    """
+    if model.no_network:
+        raise TypeError(
+            f"model must be a network where gradients are asked for. {model.no_network}, without any: see its scores instead."
+        )
 
 
 def gradient_lengths(probs: Callable[[Tensor], Tensor], rows: Tensor, name: str, base: float | None) -> Tensor:

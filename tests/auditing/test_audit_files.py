@@ -7,8 +7,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -182,3 +183,28 @@ def test_examples(tmp_path):
     assert len(audits["digits"].left_out) == 3
     files.main(out=tmp_path / "files")
     assert (tmp_path / "files" / "wine.pt2.html").exists()
+
+
+def test_the_example_of_a_boosted_model_is_what_xgboost_itself_says(tmp_path):
+    xgboost = pytest.importorskip("xgboost")
+    from examples import boosted
+
+    audit = boosted.main(out=tmp_path)
+    assert (tmp_path / "cancer.html").exists()
+    assert (tmp_path / "cancer.txt").read_text() == f"{audit}\n"
+    own = xgboost.XGBClassifier()
+    own.load_model(tmp_path / "cancer.ubj")
+    data = load_breast_cancer()
+    rows = train_test_split(data.data, test_size=0.3, random_state=0, stratify=data.target)[0]
+    for row in audit.features.rows():
+        far = rows.copy()
+        column = list(data.feature_names).index(row["feature"])
+        far[:, column] = 1e9 * np.sign(row["towards"])
+        p = own.predict_proba(far)
+        assert row["sure"] == pytest.approx((p.max(1) >= 0.99).mean(), abs=0.01)
+        # Any value will do where the column never matters.
+        last = row["last_value"] if np.isfinite(row["last_value"]) else 0.0
+        far[:, column] = last + np.sign(row["towards"]) * 1e-6 * abs(last)
+        np.testing.assert_array_equal(own.predict_proba(far), p)
+    with pytest.raises(FileExistsError):
+        boosted.main(out=tmp_path)

@@ -14,6 +14,7 @@ import knowlimits as kl
 from knowlimits.cli import detect, preamble, search
 from knowlimits.model.endings import Outputs
 from knowlimits.studies import half_moons
+from knowlimits.studies.tables.families import FAMILIES
 from knowlimits.studies.tables.sets import SETS
 from knowlimits.train.search.driver import SAMPLERS
 from knowlimits.train.search.trials import OBJECTIVES
@@ -25,6 +26,7 @@ def test_choices_are_those_that_there_are():
     assert get_args(search.Objective) == tuple(OBJECTIVES)
     assert get_args(search.Sampler) == tuple(SAMPLERS)
     assert get_args(detect.Set) == SETS
+    assert get_args(detect.Model) == (*preamble.MODELS, *FAMILIES)
     assert get_args(preamble.Returned) == tuple(Outputs)
 
 
@@ -40,6 +42,7 @@ def test_choices_are_those_that_there_are():
         ),
         (["regions", "m.pt2", "--outputs", "probability"], "Did you mean probabilities?"),
         (["detect", "--sets", "WINE", "iris"], "--sets must be of breast_cancer, wine, digits. Got 'iris' instead."),
+        (["detect", "--models", "nn", "RANDOMFOREST", "randomforrest"], "Did you mean RandomForest?"),
     ],
 )
 def test_what_was_given_is_told_beside_what_is_accepted(arguments, message):

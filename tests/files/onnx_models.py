@@ -56,6 +56,7 @@ class Case:
 
     Attributes:
         of: its first input, one of `OF`.
+        labels: whether its first output are labels, which are left alone.
         added: whether its output has no row for each input: then the mean of it is added to `x`.
         far: whether far fields can be computed.
         judge: ``"onnx"`` or ``"onnxruntime"``, where the former is wrong.
@@ -74,6 +75,7 @@ class Case:
     tolerance: float = 1e-12
     of: str = "x"
     added: bool = False
+    labels: bool = False
 
     def __str__(self):
         return "-".join([self.kind, str(self.opset), *self.attributes])
@@ -83,7 +85,7 @@ class Case:
         names = [f"c{i}" if f"c{i}" in values else value or "" for i, value in enumerate(self.constants)]
         first = [] if self.of == "nothing" else [self.of]
         inputs = [*first, *names] if self.first else [*names, *first]
-        outputs = [f"y{i}" for i in range(self.outputs)]
+        outputs = [*(["labels"] if self.labels else []), *(f"y{i}" for i in range(self.outputs))]
         nodes = [*OF[self.of], helper.make_node(self.kind, inputs, outputs, domain=self.domain, **self.attributes)]
         if self.of == "truth":
             values["three"] = ints(3)
@@ -108,14 +110,73 @@ def c(
     kind, shape=(4,), *constants, opset=21, outputs=1, domain="", first=True, far=True, judge="onnx", tol=1e-12, of="x", **rest
 ):
     values = [v if v is None or isinstance(v, str) else np.asarray(v) for v in constants]
-    added = rest.pop("added", of != "x")
-    return Case(kind, shape, values, opset, rest, outputs, domain, first, far, judge, tol, of, added)
+    added, labels = rest.pop("added", of != "x"), rest.pop("labels", False)
+    return Case(kind, shape, values, opset, rest, outputs, domain, first, far, judge, tol, of, added, labels)
 
 
 V, W, IMAGE, SEQUENCE, VOLUME = draw(4), draw(4, 3), (3, 7, 6), (3, 9), (2, 5, 4, 5)
 KERNEL, BIAS = draw(4, 3, 3, 3), draw(4)
 CHANNELS = [draw(3), draw(3), draw(3), abs(draw(3)) + 0.1]
 SCALES = abs(draw(4)) + 0.1
+
+
+# Rows of coefficients, classes, and what comes after the scores.
+LINEAR = [(1, 2, "NONE"), (1, 2, "LOGISTIC"), (2, 2, "LOGISTIC"), (2, 2, "SOFTMAX"), (3, 3, "NONE"), (3, 3, "LOGISTIC")]
+LINEAR += [(3, 3, "SOFTMAX")]
+
+
+def of_ml(labels=True):
+    """Operators whose judge computes in single precision."""
+    return {"judge": "onnxruntime", "tol": 1e-6, **({"labels": True} if labels else {})}
+
+
+def linear(rows, classes, after):
+    coefficients, intercepts = list(draw(4 * rows)), list(draw(rows))
+    labels = list(range(classes))
+    return c(
+        "LinearClassifier",
+        domain=ML,
+        coefficients=coefficients,
+        intercepts=intercepts,
+        classlabels_ints=labels,
+        post_transform=after,
+        **of_ml(),
+    )
+
+
+def stump(of, ids, weights):
+    """A tree of one split and two leaves, which have as many weights each."""
+    half = len(ids) // 2
+    return {
+        "nodes_treeids": [0, 0, 0],
+        "nodes_nodeids": [0, 1, 2],
+        "nodes_featureids": [1, 0, 0],
+        "nodes_values": [0.125, 0.0, 0.0],
+        "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"],
+        "nodes_truenodeids": [1, 0, 0],
+        "nodes_falsenodeids": [2, 0, 0],
+        f"{of}_treeids": [0] * len(ids),
+        f"{of}_nodeids": [1] * half + [2] * half,
+        f"{of}_ids": ids,
+        f"{of}_weights": weights,
+        **({"classlabels_int64s": [0, 1]} if of == "class" else {}),
+    }
+
+
+def machine(kernel, classes=3):
+    """A support vector machine of two vectors for each class, with probabilities."""
+    vectors, pairs = 2 * classes, classes * (classes - 1) // 2
+    return {
+        "classlabels_ints": list(range(classes)),
+        "vectors_per_class": [2] * classes,
+        "support_vectors": list(draw(4 * vectors)),
+        "coefficients": list(draw((classes - 1) * vectors)),
+        "rho": list(draw(pairs)),
+        "prob_a": list(-1 - draw(pairs) ** 2),
+        "prob_b": list(draw(pairs)),
+        "kernel_type": kernel,
+        "kernel_params": [0.25, 0.5, 2.0],
+    }
 
 
 CASES = [
@@ -311,6 +372,21 @@ CASES = [
     c("Scaler", (4,), domain=ML, offset=[0.5], scale=[2.0], judge="onnxruntime", tol=1e-6),
     c("ArrayFeatureExtractor", (4,), ints(2, 0), domain=ML),
     c("FeatureVectorizer", (4,), "x", domain=ML, inputdimensions=[4, 4], judge="onnxruntime", tol=1e-6),
+    c("Imputer", domain=ML, imputed_value_floats=[1.0], replaced_value_float=np.nan, judge="onnxruntime", tol=1e-6),
+    c("Imputer", domain=ML, imputed_value_floats=[1.0, 2.0, 3.0, 4.0], judge="onnxruntime", tol=1e-6, far=False),
+    c("OneHotEncoder", (4,), domain=ML, cats_int64s=[2, 0, -1], zeros=1, judge="onnxruntime", far=False),
+    c("LabelEncoder", (4,), domain=ML, keys_floats=[0.5, 1.0], values_floats=[2.0, 3.0], judge="onnxruntime", far=False),
+    c("Binarizer", (4,), domain=ML, threshold=0.25, judge="onnxruntime", far=False),
+    c("Normalizer", (4,), domain=ML, norm="L1", judge="onnxruntime", tol=1e-6),
+    c("Normalizer", (4,), domain=ML, norm="L2", judge="onnxruntime", tol=1e-6),
+    *[linear(rows, classes, after) for rows, classes, after in LINEAR],
+    c("TreeEnsembleClassifier", (4,), domain=ML, **stump("class", [0, 1, 0, 1], [0.25, 0.75, 0.5, 0.5]), **of_ml()),
+    c("TreeEnsembleClassifier", (4,), domain=ML, **stump("class", [0, 0], [-1.0, 2.0]), post_transform="LOGISTIC", **of_ml()),
+    c("TreeEnsembleRegressor", (4,), domain=ML, **stump("target", [0, 0], [-1.0, 2.0]), n_targets=1, **of_ml(labels=False)),
+    *[c("SVMClassifier", domain=ML, **machine(kernel), **of_ml()) for kernel in ("LINEAR", "POLY", "RBF", "SIGMOID")],
+    c("ArgMax", (4,), axis=1, far=False, added=True),
+    c("ArgMin", (4,), axis=-1, keepdims=0, far=False, added=True),
+    c("IsNaN", (4,), added=True),
 ]
 
 

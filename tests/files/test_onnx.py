@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
@@ -27,21 +27,23 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from torch import nn
 
 import knowlimits as kl
-from knowlimits.files.onnx import ml
 from knowlimits.files.onnx.read import read_onnx
-from knowlimits.files.onnx.table import SUBJECTS, TABLE
+from knowlimits.files.onnx.table import OF_ML, SUBJECTS, TABLE
 from knowlimits.testing import check_ray
 from tests.files.onnx_models import (
     CASES,
     LOOKALIKES,
+    ML,
     SPELLED_OUT,
     convolutional,
     draw,
+    ints,
     model_of,
     node,
     perceptron,
     shapely,
     spelled_out,
+    stump,
 )
 
 FIVE = 5
@@ -59,7 +61,7 @@ def by_onnxruntime(model, x, dtype=np.float32):
 
 def test_every_operator_has_a_case_and_one_file():
     assert {(case.domain, case.kind) for case in CASES} == set(TABLE)
-    assert sum(len(subject.TABLE) for subject in (*SUBJECTS, ml)) == len(TABLE)
+    assert sum(len(subject.TABLE) for subject in (*SUBJECTS, *OF_ML)) == len(TABLE)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -208,13 +210,47 @@ def test_logistic_regression(labels):
     np.testing.assert_array_equal(module.classes_, model.classes_)
 
 
-def test_probabilities_that_are_no_softmax_are_refused():
+def test_probabilities_that_are_no_softmax_stay_as_they_are():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = OneVsRestClassifier(LogisticRegression()).fit(X, LABELS[1])
-        content = to_onnx(model, X, False)
-    with pytest.raises(ValueError, match=r"some\.onnx: output 'probabilities' are probabilities that cannot be traced back"):
-        read_onnx(content, "some.onnx")
+        module = read_onnx(to_onnx(model, X, False))
+    assert module.outputs_ == "probabilities"
+    np.testing.assert_allclose(module(torch.from_numpy(X)).numpy(), model.predict_proba(X), atol=1e-6)
+    far = kl.far_field(module, X[:9].astype(float), draw(9, 4))
+    np.testing.assert_allclose(far.probs[0], model.predict_proba(far.origins + 1e6 * far.directions), atol=1e-6)
+
+
+def test_what_is_named_probabilities_and_is_none_is_refused():
+    content = model_of([node("Gemm", "x w", "probabilities")], (4,), {"w": draw(4, 3)}).SerializeToString()
+    with pytest.raises(ValueError, match=r"outputs must be 'logits' for this model\. Got 'probabilities'"):
+        kl.read(read_onnx(content))
+
+
+def test_labels_alone_are_followed_back_to_what_they_were_picked_by():
+    weights = {"w": draw(4, 3), "labels": ints(7, 8, 9)}
+    nodes = [node("Gemm", "x w", "z"), node("Softmax", "z", "p", axis=1), node("ArgMax", "p", "place", axis=1, keepdims=0)]
+    nodes.append(node("ArrayFeatureExtractor", "labels place", "label", ML))
+    output = [helper.make_tensor_value_info("label", TensorProto.INT64, ["n"])]
+    module = read_onnx(model_of(nodes, (4,), weights, output=output).SerializeToString())
+    np.testing.assert_array_equal(module.classes_, [7, 8, 9])
+    x = draw(FIVE, 4)
+    np.testing.assert_allclose(module(torch.from_numpy(x)), x @ weights["w"], atol=1e-12)
+    assert kl.read(module).returns == "logits"
+    trees = stump("class", [0, 1, 0, 1], [0.25, 0.75, 0.5, 0.5])
+    only = model_of([node("TreeEnsembleClassifier", "x", "label scores", ML, **trees)], (4,), output=output)
+    assert kl.read(read_onnx(only.SerializeToString())).returns == "probabilities"
+
+
+def test_casts_to_integers_are_followed_where_nothing_moves():
+    """Codes of categories; what moves would jump without end."""
+    content = ending(node("Cast", "x", "i", to=TensorProto.INT64), node("Cast", "i", "y", to=TensorProto.DOUBLE))
+    module = read_onnx(content)
+    x = np.array([[1.7, -1.7, 3.0, 0.0]])
+    np.testing.assert_array_equal(module(torch.from_numpy(x)), [[1, -1, 3, 0]])
+    directions = np.array([[0.0, 0.0, 1.0, 0.0]])
+    with pytest.raises(kl.UnsupportedOperation, match=r"trunc.*must be left alone"):
+        kl.far_field(module, x, directions)
 
 
 class Residual(nn.Module):
@@ -450,7 +486,12 @@ REFUSALS = [
     ("two outputs", changed(two_outputs), ValueError, "several outputs of floats, z, j"),
     ("text", changed(text_input), ValueError, "inputs must be numbers"),
     ("opset", changed(old_opset), ValueError, "opset must be in 7 to"),
-    ("no floats", ending(node("ArgMax", "x", "y", axis=1), kind=onnx.TensorProto.INT64), ValueError, "no output of floats"),
+    (
+        "no floats",
+        ending(node("Cast", "x", "y", to=TensorProto.INT64), kind=TensorProto.INT64),
+        ValueError,
+        "no output of floats",
+    ),
     (
         "unknown operator",
         ending(node("Det", "x", "y"), shape=(4, 4)),
@@ -460,7 +501,6 @@ REFUSALS = [
     ("foreign operator", ending(node("Odd", "x", "y", domain="some.one"), check=False), ValueError, "no valid ONNX file"),
     ("function", with_function(), kl.UnsupportedOperation, "operator Odd of domain some"),
     ("branches", branches(), kl.UnsupportedOperation, "operator If"),
-    ("integers", ending(node("Cast", "x", "i", to=7), node("Cast", "i", "y", to=11)), kl.UnsupportedOperation, "Cast.*jump"),
     ("nan bias", changed(weight(np.nan, 1)), ValueError, "NaN or infinite"),
     (
         "several softmaxes",

@@ -8,18 +8,16 @@ from torch import nn
 
 from knowlimits.follow import follow
 from knowlimits.limits.probabilities import limiting_probabilities
-from knowlimits.model import composed
+from knowlimits.model.arrays import both
+from knowlimits.model.calibrations import Isotonic, Sigmoids, SoftenedLogarithm, Temperature
 from knowlimits.model.composed import (
     Answer,
     Answers,
     Columns,
-    Isotonic,
     Mixture,
     OneVsRest,
     Part,
     SideBySide,
-    Sigmoids,
-    Temperature,
 )
 from knowlimits.model.stack import Stack
 
@@ -223,12 +221,12 @@ def test_temperature_of_scores(classes: int):
     f = network(points())[0].numpy()
     logits = np.stack([-f[:, 1], f[:, 1]], 1) if classes == 1 else f
     expected = np.exp(0.3 * logits) / np.exp(0.3 * logits).sum(1, keepdims=True)
-    np.testing.assert_allclose(composed.both(module(points()))[0].softmax(-1), expected, rtol=1e-12)
+    np.testing.assert_allclose(both(module(points()))[0].softmax(-1), expected, rtol=1e-12)
 
 
 def test_temperature_of_probabilities_ends_short_of_certainty():
     part = Part([stack(0, members=2)], 3)
-    module = nn.Sequential(composed.SoftenedLogarithm(part, 1e-12), Temperature(0.1))
+    module = nn.Sequential(SoftenedLogarithm(part, 1e-12), Temperature(0.1))
     expected = torch.log(part.probabilities(points()) + 1e-12) * 0.1
     np.testing.assert_allclose(module(points())[0], expected, rtol=1e-9)
     ends, far = limits(module)

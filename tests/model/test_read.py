@@ -2,12 +2,15 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_wine
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -228,3 +231,30 @@ def test_a_final_softmax_changes_nothing(outputs):
         kl.far_field(model, FLAT, FLAT, outputs="logits")
     with pytest.raises(ValueError, match=r"outputs must be one of 'logits'.* Got 'scores'"):
         kl.read(logits, outputs="scores")
+
+
+def test_what_is_of_no_known_family_is_told_which_there_are():
+    model = DummyClassifier().fit(np.zeros((4, 2)), [0, 1, 0, 1])
+    with pytest.raises(
+        TypeError, match=r"nearest neighbours, trees.*Got DummyClassifier instead: knowlimits.Guard and know.*Inp"
+    ):
+        kl.read(model)
+    assert kl.Guard(model).fit(np.random.default_rng(0).normal(size=(40, 2))).predict_proba(np.zeros((1, 2))).shape == (1, 2)
+    with pytest.raises(TypeError, match=r"Got dict_keys instead\.$"):
+        kl.read({}.keys())
+
+
+def test_a_family_says_what_it_is_made_of():
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    y = (X[:, 0] > 0).astype(int)
+    forest = RandomForestClassifier(3, random_state=0).fit(X, y)
+    assert "  outputs   probabilities, of 3 trees\n" in str(kl.read(forest))
+    assert str(kl.read(forest)).endswith("columns   as the model takes them")
+    vote = VotingClassifier([("a", forest), ("b", MLPClassifier((2,), max_iter=5))], voting="soft", weights=[1, 2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = kl.read(vote.fit(X, y))
+    assert found.made_of == "3 trees and a network"
+    assert "  outputs   probabilities, of 3 trees and a network\n" in str(found)
+    assert kl.read([forest, forest]).made_of == "2 times 3 trees"
+    assert kl.read(nn.Linear(2, 2)).made_of == kl.read(nn.Linear(2, 2)).no_network == ""

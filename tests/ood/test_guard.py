@@ -256,7 +256,7 @@ LABELS_OF_ROWS = np.c_[Y_WINE > 0, Y_WINE > 1].astype(int)
         (lambda: MLPClassifier((4,), max_iter=20).fit(X_WINE, LABELS_OF_ROWS), ValueError, "classes that exclude each other"),
         (lambda: RandomForestClassifier(5).fit(X_WINE, LABELS_OF_ROWS), ValueError, "classes that exclude each other"),
         (lambda: RandomForestRegressor(5).fit(X_WINE, Y_WINE), TypeError, "Got RandomForestRegressor"),
-        (lambda: RidgeClassifier().fit(X_WINE, Y_WINE), TypeError, "predict and predict_proba.*Got RidgeClassifier"),
+        (lambda: RidgeClassifier().fit(X_WINE, Y_WINE), ValueError, "must have predict_proba. Got a RidgeClassifier that"),
         (lambda: object(), TypeError, "Got object"),
     ],
     ids=["labels side by side", "a list of labels", "a regressor", "no probabilities", "no model"],

@@ -6,7 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm
+from matplotlib.contour import ContourSet
+from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
 import knowlimits as kl
@@ -102,6 +105,24 @@ def test_the_rim_of_the_disc_has_the_limits(ax, net):
     values = np.unique(rim.get_array())
     assert len(values) > 1
     assert np.abs(values[:, None] - limits).min(1).max() < 1e-12
+
+
+def test_a_model_without_polytopes_has_a_rim_and_boundaries(ax):
+    """A tree of two thresholds: its rim has four limits, and it jumps at one line where the class changes."""
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    y = ((X[:, 0] > 0.2) | (X[:, 1] > 0.5)).astype(int)
+    y[::7] = 1 - y[::7]
+    tree = DecisionTreeClassifier(max_depth=2, random_state=0).fit(X, y)
+    plots.horizon_disc(ax, tree, X, y, boundaries=True)
+    (rim,) = [one for one in ax.collections if one.get_array() is not None and one.get_array().shape == (721, 2)]
+    angles = np.deg2rad(np.arange(721) / 2)
+    far = X.mean(0) + 1e9 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    expected = kl.scores.entropy(tree.predict_proba(far)[None], base=2)
+    # Along the axes themselves one column stays, and a billion times a cosine of rounding does not.
+    clear = np.arange(721) % 180 != 0
+    np.testing.assert_allclose(rim.get_array()[clear, 0], expected[clear], atol=1e-12)
+    assert not [one for one in ax.collections if isinstance(one, LineCollection)]
+    assert [one for one in ax.collections if isinstance(one, ContourSet)]
 
 
 def test_points_of_any_classes_are_drawn(ax):

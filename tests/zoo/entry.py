@@ -34,6 +34,13 @@ PACED = BENT | dict.fromkeys(
 )
 
 
+# A family has no layers, no cells, and no gradients that torch could take.
+FAMILY = dict.fromkeys(("partition", "horizon", "gradient_magnitude"), "a family")
+FAMILY |= NO_LOGITS | dict.fromkeys(
+    ("mahalanobis", "relative_mahalanobis", "mixture", "neighbours", "raw_neighbours"), "no layers"
+)
+
+
 def refused(why: str, *but: str) -> dict[str, str]:
     """All functions that look at a model, but some."""
     return {name: why for name in _OF_MODELS.split() if name not in but}
@@ -70,6 +77,12 @@ class Table:
     def names(self) -> list[str]:
         """What the columns are called where nobody says it."""
         return list(self.X.columns) if self.is_frame else [f"x{place}" for place in range(self.X.shape[1])]
+
+    @property
+    def complete(self) -> np.ndarray:
+        """Places of the rows without gaps."""
+        gaps = self.X.isna().to_numpy() if self.is_frame else np.isnan(self.X.reshape(len(self.X), -1))
+        return np.flatnonzero(~gaps.any(1))
 
     def rows(self, places: Any) -> Any:
         """Some of the rows."""

@@ -9,8 +9,6 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_multilabel_classification
 from sklearn.ensemble import (
     BaggingClassifier,
-    HistGradientBoostingClassifier,
-    RandomForestClassifier,
     StackingClassifier,
     VotingClassifier,
 )
@@ -26,7 +24,7 @@ from sklearn.svm import SVC
 from torch import nn
 
 import knowlimits as kl
-from tests.zoo.entry import MEMBERS, NO_LOGITS, SMOOTH, Entry, Table, refused
+from tests.zoo.entry import FAMILY, MEMBERS, NO_LOGITS, SMOOTH, Entry, Table, refused
 from tests.zoo.nets import double, own, softmax
 from tests.zoo.steps import mlp
 from tests.zoo.tables import CANCER, NAMED, RAW, RAW_CANCER, WINE
@@ -278,12 +276,10 @@ ENTRIES = {
     "ours_in_pipeline": fitted(
         "`kl.NeuralNetwork` in a Pipeline", lambda: make_pipeline(StandardScaler(), kl.NeuralNetwork(**_SETTINGS)), RAW
     ),
-    "random_forest": fitted("`RandomForestClassifier`", lambda: RandomForestClassifier(5, random_state=0), refused=OTHERS),
-    "boosted": fitted("`HistGradientBoostingClassifier`", lambda: HistGradientBoostingClassifier(max_iter=5), refused=OTHERS),
-    "k_neighbours": fitted("`KNeighborsClassifier`", KNeighborsClassifier, refused=OTHERS),
-    "svc": fitted("`SVC(probability=True)`", lambda: SVC(probability=True, random_state=0), refused=OTHERS),
+    "k_neighbours": fitted("`KNeighborsClassifier`", KNeighborsClassifier, refused=FAMILY),
+    "svc": fitted("`SVC(probability=True)`", lambda: SVC(probability=True, random_state=0), refused=FAMILY),
     "logistic": fitted("`LogisticRegression`", lambda: LogisticRegression(max_iter=50), WINE),
-    "naive_bayes": fitted("`GaussianNB`", GaussianNB, refused=OTHERS),
+    "naive_bayes": fitted("`GaussianNB`", GaussianNB, refused=FAMILY),
     "multilabel": fitted("`MLPClassifier` of several labels", mlp, _LABELS, refused=refused("several labels")),
     "regressor": Entry(
         "`MLPRegressor`",

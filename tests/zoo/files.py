@@ -4,15 +4,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import AdaBoostClassifier, GradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import SVC
 from torch import nn
 
 import knowlimits as kl
-from tests.zoo.entry import Entry
+from tests.zoo.entry import FAMILY, PROBABILITIES, Entry
 from tests.zoo.estimators import ours, piped
-from tests.zoo.nets import binary, body, of_logits
-from tests.zoo.tables import CANCER, RAW, WINE
+from tests.zoo.nets import binary, body, of_logits, own
+from tests.zoo.tables import CANCER, CODED, RAW, WINE
 
 _BATCH = ({0: torch.export.Dim("batch")},)
+# A family that returns logits has those.
+_OF_LOGITS = {name: why for name, why in FAMILY.items() if name not in ("energy", "max_logit")}
 # Files live as long as the session.
 _FOLDER = TemporaryDirectory()
 
@@ -49,22 +58,60 @@ def _skl2onnx(table, build):
     return write
 
 
-def _of_skl(build):
+def _skops(table, build):
+    def write(path):
+        from skops.io import dump
+
+        dump(build().fit(table.X, table.y), path)
+
+    return write
+
+
+def _of_skl(build, table=RAW):
     """scikit-learn's model before it was written; files of ONNX keep weights in single precision."""
 
     def truth(_, X):
-        return build().fit(RAW.X, RAW.y).predict_proba(X)
+        return build().fit(table.X, table.y).predict_proba(X)
 
     return truth
 
 
-def file(about, name, write, table, truth, **more):
+def logistic():
+    return make_pipeline(StandardScaler(), LogisticRegression())
+
+
+def _forest():
+    return RandomForestClassifier(20, random_state=0)
+
+
+def _boosting():
+    return GradientBoostingClassifier(n_estimators=20, random_state=0)
+
+
+def _adaboost():
+    return AdaBoostClassifier(n_estimators=10, random_state=0)
+
+
+def _calibrated():
+    return CalibratedClassifierCV(LogisticRegression(), cv=2)
+
+
+def _svc():
+    return make_pipeline(StandardScaler(), SVC(probability=True, random_state=0))
+
+
+def _one_hot():
+    steps = ColumnTransformer([("a", StandardScaler(), list(range(5))), ("b", OneHotEncoder(handle_unknown="ignore"), [5])])
+    return make_pipeline(steps, _forest())
+
+
+def file(about, name, write, table, truth, trusted=(), **more):
     """A model that is read from a file."""
     path = Path(_FOLDER.name) / name
 
     def make():
         write(str(path))
-        return kl.load(path)
+        return kl.load(path, trusted=trusted)
 
     return Entry(about, make, table, truth, file=str(path), **more)
 
@@ -101,6 +148,36 @@ ENTRIES = {
     ),
     "onnx_sklearn": file(
         "ONNX of a Pipeline, by skl2onnx", "skl.onnx", _skl2onnx(RAW, piped), RAW, _of_skl(piped), needs=("onnx", "skl2onnx")
+    ),
+    **{
+        f"onnx_{name}": file(
+            f"ONNX of {about}, by skl2onnx",
+            f"{name}.onnx",
+            _skl2onnx(table, build),
+            table,
+            _of_skl(build, table),
+            needs=("onnx", "skl2onnx"),
+            refused=refused,
+        )
+        for name, about, build, table, refused in (
+            ("forest", "a forest", _forest, RAW, FAMILY),
+            ("boosting", "boosting", _boosting, RAW, _OF_LOGITS),
+            ("adaboost", "AdaBoost", _adaboost, RAW, FAMILY),
+            ("calibrated", "a calibration", _calibrated, RAW, PROBABILITIES),
+            ("svc", "an SVC", _svc, RAW, FAMILY),
+            ("one_hot", "a forest behind one-hot codes", _one_hot, CODED, FAMILY),
+        )
+    },
+    "skops": file("`.skops`", "pipe.skops", _skops(RAW, logistic), RAW, own, needs=("skops",)),
+    "skops_forest": file(
+        "`.skops` of a forest, its trees trusted",
+        "forest.skops",
+        _skops(RAW, _forest),
+        RAW,
+        own,
+        trusted=("sklearn.tree._tree.Tree",),
+        needs=("skops",),
+        refused=FAMILY | {"command_line": "types to trust"},
     ),
     "safetensors": file(
         "our own file, of an ensemble",

@@ -85,8 +85,9 @@ class Made:
     @cached_property
     def labels(self) -> np.ndarray:
         """What the model predicts for its data."""
-        if hasattr(self.model, "predict"):
-            return np.asarray(self.model.predict(self.table.X))
+        if hasattr(self.model, "predict") and hasattr(self.model, "predict_proba"):
+            # CatBoost gives a column.
+            return np.asarray(self.model.predict(self.table.X)).reshape(len(self.table.X))
         return self.classes[self.at_data.argmax(1)]
 
     @cached_property
@@ -120,14 +121,18 @@ class Made:
 
     @cached_property
     def _columns(self) -> np.ndarray:
-        """What the model says at the last two radii, of all rows with each column moved: ``(2, rows, columns, 2, classes)``."""
+        """What the model says at the last two radii, of rows with each column moved: ``(2, rows, columns, 2, classes)``.
+
+        Rows with gaps are left out, as an audit leaves them out.
+        """
         table = self.table
+        rows = table.rows(table.complete)
         steps = [way * step for step in np.diag(table.deviations)[list(table.moves)] for way in (-1, 1)]
         ends = [
-            [self.truth(table.moved(table.X, np.tile(radius * step, (len(table.X), 1)))) for step in steps]
+            [self.truth(table.moved(rows, np.tile(radius * step, (len(rows), 1)))) for step in steps]
             for radius in self.entry.radii[-2:]
         ]
-        return np.moveaxis(ends, 1, 2).reshape(2, len(table.X), len(table.moves), 2, -1)
+        return np.moveaxis(ends, 1, 2).reshape(2, len(rows), len(table.moves), 2, -1)
 
     @property
     def along_columns(self) -> tuple[np.ndarray, np.ndarray]:

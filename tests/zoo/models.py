@@ -2,7 +2,21 @@
 
 from itertools import chain
 
-from tests.zoo import endings, estimators, files, layouts, published, steps, torch_wrappers
+from tests.zoo import (
+    boosters,
+    densities,
+    endings,
+    estimators,
+    files,
+    forests,
+    kernels,
+    layouts,
+    linear,
+    neighbours,
+    published,
+    steps,
+    torch_wrappers,
+)
 from tests.zoo.entry import Entry
 
 #: Names of the kinds of models, for the page, and the models of each.
@@ -14,6 +28,12 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Files and programs": files.ENTRIES,
     "Steps before it": steps.ENTRIES,
     "What is round it": estimators.ENTRIES,
+    "Linear classifiers": linear.ENTRIES,
+    "Trees": forests.ENTRIES,
+    "Boosting of other libraries": boosters.ENTRIES,
+    "Neighbours": neighbours.ENTRIES,
+    "Naive Bayes and discriminants": densities.ENTRIES,
+    "Kernels": kernels.ENTRIES,
 }
 
 ZOO: dict[str, Entry] = dict(chain.from_iterable(group.items() for group in GROUPS.values()))

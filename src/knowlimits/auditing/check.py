@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from knowlimits.auditing.find.columns import TableReader
-from knowlimits.auditing.find.features import SURE
+from knowlimits.auditing.find.features import SURE, is_sure
 from knowlimits.auditing.find.rays import rays
 from knowlimits.auditing.find.subject import of_floats, read_table, some
 from knowlimits.limits.far_field import far_field
@@ -62,7 +62,7 @@ def assert_far_field(
     most = max(1, _RAYS // (2 * len(columns.names)))
     rows = rows[some(len(rows), most, np.random.default_rng(random_state))]
     limits = _limits(model, found, *rays(rows, columns.steps))
-    shares = (limits >= confidence).reshape(len(rows), -1).mean(0)
+    shares = is_sure(limits, confidence).reshape(len(rows), -1).mean(0)
     broken = np.argsort(-shares, kind="stable")[: int((shares > max_confident_share).sum())]
     if not len(broken):
         return

@@ -26,7 +26,10 @@ class Audit:
         features: a row for each continuous column and way: `sure`, the share of rows that end with a confidence of 0.99 or
             more; `confidence` and every score at infinity, medians with 5% and 95% of the rows; `classes` that they end in;
             `settled_sd` and `settled`, how far until the confidence is within 0.01 of its limit, in standard deviations and in
-            the column's own unit; `last_unit_sd` and `last_unit`, how far until nothing changes any more; `sure_laplace`,
+            the column's own unit; `last_unit_sd` and `last_unit`, how far until the last unit of a network changes, the last
+            threshold of a tree is met, the last neighbour comes in, nan where a limit is only approached; `last_value`, the
+            column's value beyond which the column matters to none of the rows any more (the last threshold of trees), infinite
+            where it never matters, nan where it always does; `sure_laplace`,
             `confidence_laplace`, `sure_guard` and `confidence_guard`, the same with each remedy.
         directions: a row for the model and each remedy: the share of directions that end sure, with an interval. Empty where no
             columns can move together.

@@ -19,6 +19,7 @@ def audit(
     continuous: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     outputs: Outputs = None,
     layer: str | None = None,
+    trusted: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     max_rows: int = 2000,
     seed: int = 0,
     html: Path | None = None,
@@ -29,7 +30,8 @@ def audit(
     Parameters
     ----------
     model
-        A file written by knowlimits.save, an ONNX file (.onnx) or a torch.export program (.pt2).
+        A file written by knowlimits.save, an ONNX file (.onnx), a torch.export program (.pt2), a file of skops (.skops), or a
+        classifier that XGBoost (.json, .ubj), LightGBM (.txt) or CatBoost (.json, .cbm) has saved.
     data
         CSV file of data like those that the model was trained on, with a line of names on top.
     target
@@ -42,6 +44,8 @@ def audit(
         What the model returns; told from the file without it.
     layer
         Submodule whose input are the features that detectors look at; the last linear layer without it.
+    trusted
+        Types that a file of skops may make, beside those that skops trusts by itself.
     max_rows
         Of larger tables so many rows are drawn.
     seed
@@ -63,7 +67,7 @@ def audit(
         values, names = read_numbers(path)
         return values, None, names
 
-    loaded = load_model(model)
+    loaded = load_model(model, trusted)
     X, y, names = read(data)
     X_test = y_test = None
     if test is not None:

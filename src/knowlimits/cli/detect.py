@@ -1,12 +1,37 @@
-"""`knowlimits detect`: scores and detectors side by side."""
+"""`knowlimits detect`: scores and detectors side by side, and where each classifier ends."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from knowlimits.cli.preamble import CHOICES, Models, check_results, check_together, check_whole
+from knowlimits.cli.mistakes import option
+from knowlimits.cli.preamble import CHOICES, check_results, check_together, check_whole
 
 # Those of `knowlimits.studies.tables`, which takes long to load; a test keeps them together.
 Set = Literal["breast_cancer", "wine", "digits"]
+# The paper's models, and one or more classifiers of each family.
+Model = Literal[
+    "NN",
+    "PlattScalingNN",
+    "MCDropout",
+    "BBB",
+    "NNEnsemble",
+    "AnchoredNNEnsemble",
+    "LogisticRegression",
+    "LDA",
+    "GaussianNB",
+    "QDA",
+    "KNN",
+    "RandomForest",
+    "ExtraTrees",
+    "GradientBoosting",
+    "HistGradientBoosting",
+    "AdaBoost",
+    "SVC",
+    "GaussianProcess",
+    "XGBoost",
+    "LightGBM",
+    "CatBoost",
+]
 
 
 def detect(
@@ -16,11 +41,11 @@ def detect(
     data: Path | None = None,
     target: str | None = None,
     ood: Path | None = None,
-    models: Models = ("NN", "NNEnsemble"),
+    models: Annotated[tuple[Model, ...], CHOICES] = (),
     seeds: int = 5,
     dask: str | None = None,
 ) -> None:
-    """Compare all scores and detectors on real data: how well they tell familiar rows from others, near and far.
+    """Compare classifiers, scores and detectors on real data: where each ends, and how well it tells familiar rows from others.
 
     Parameters
     ----------
@@ -35,7 +60,8 @@ def detect(
     ood
         CSV file of rows that are foreign to it, with the same columns.
     models
-        Models by their published names, in any case.
+        The paper's models by their published names, and families of classifiers, in any case. Without it NN and NNEnsemble,
+        and in the table of where each ends all families that are installed.
     seeds
         Repetitions of the split and the training.
     dask
@@ -45,11 +71,14 @@ def detect(
     check_whole("--seeds", seeds, 1)
     check_results(out)
     from knowlimits.studies.tables.detect import run
+    from knowlimits.studies.tables.families import check_installed
     from knowlimits.studies.tables.sets import SETS, load_set, own_set
 
+    with option("--models"):
+        check_installed(models)
     if data is not None and target is not None and ood is not None:
         chosen = [own_set(data, target, ood)]
     else:
         chosen = [load_set(name) for name in sets or SETS]
-    run(out, chosen, models, seeds, dask)
+    run(out, chosen, models or None, seeds, dask)
     print(f"Tables, figures and their explanation: {out / 'summary.md'}")

@@ -50,12 +50,12 @@ def no_screen() -> None:
     matplotlib.use("Agg")
 
 
-def load_model(path: Path) -> Any:
-    """The model in a file."""
+def load_model(path: Path, trusted: Sequence[str] = ()) -> Any:
+    """The model in a file, which may make such types."""
     from knowlimits.files.load import load
 
     with option("MODEL"):
-        return load(path)
+        return load(path, trusted=trusted)
 
 
 def check_whole(name: str, value: int, least: int, most: float = float("inf")) -> None:

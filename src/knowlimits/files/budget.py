@@ -31,6 +31,8 @@ MOST_SIZE = 2**31 - 1
 MOST_STRIDE = 4096
 # Sizes in one list, and tensors that one operation returns.
 MOST_PARTS = 10_000
+# Trees, levels of one, and levels of all of them, which are the comparisons that one input may take.
+MOST_TREES, MOST_DEPTH, MOST_COMPARISONS = 100_000, 10_000, 1_000_000
 # An evaluation of more inputs may take this many times its share of what a few inputs took.
 GROWTH = 4
 

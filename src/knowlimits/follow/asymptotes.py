@@ -8,6 +8,7 @@ asymptote.
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from knowlimits.follow.operations import INDEXED, TABLE, Affine, Joint, Maximum,
 from knowlimits.follow.parts import Parts, first
 from knowlimits.follow.products import BILINEAR, product, quotient
 from knowlimits.follow.refusals import Refused, TooLarge, check_finite
+from knowlimits.model.families.family import Family
 
 
 class Asymptotes(Domain):
@@ -239,6 +241,34 @@ class Asymptotes(Domain):
         """Take what a function tends to."""
         bent = self._smooth if isinstance(entry, Smooth) else self._joint
         return bent(entry, func, args, kwargs)  # type: ignore[arg-type]
+
+    def family(self, family: Family, x: Ray) -> Ray:
+        """Take what a family says of its ends."""
+        if x.ndim != 2 or owned.varying_axes(x.owners) not in ([], [0]):
+            raise Refused("mixed")
+        if bool(x.rate[:, list(family.held)].any()):
+            raise Refused("codes")
+        ends = family.along(*(np.ascontiguousarray(part.detach().cpu().numpy()) for part in (x.offset, x.rate)))
+        rate, offset, radius, clear = (
+            torch.from_numpy(np.ascontiguousarray(part)).to(x.device)
+            for part in (ends.rate, ends.offset, ends.radius, ends.clear)
+        )
+        tail = max(x.rest.tail, ends.tail)
+        if x.rest.tail is not Tail.NONE:
+            # What it is given only comes near to where it was asked.
+            if family.jumps and not bool(clear.all()):
+                raise Refused("approached")
+            if x.rest.tail is Tail.SLOW and not family.jumps and not is_still(x):
+                raise Refused("slow")
+        owners = x.owners[:, :1]
+        self.changes.last(owned.core(owners).reshape(-1).expand(len(radius)), radius.nan_to_num(0.0))
+        self.changes.moving(radius.isnan()[:, None], owners)
+        errors = None
+        if x.errors:
+            moved = (x.errors[0] != 0).any(1) | (x.errors[1] != 0).any(1)
+            self.changes.doubted((~clear | moved)[:, None], owners)
+            errors = torch.where(rate == 0, 0.0, torch.inf), torch.full_like(offset, torch.inf)
+        return Ray(rate, offset, owners.expand(offset.shape), errors, tail)
 
     def fixed(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Ray]) -> Any:
         """Do any operation at all on numbers that do not move, or give None where one does."""

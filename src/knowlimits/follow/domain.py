@@ -13,6 +13,7 @@ from torch import Tensor
 
 from knowlimits._torch import Wrapper
 from knowlimits.follow.operations import Affine, Joint, Maximum, Smooth
+from knowlimits.model.families.family import Family
 
 
 class Traced(Wrapper):
@@ -58,6 +59,10 @@ class Domain(ABC):
     @abstractmethod
     def bent(self, entry: Smooth | Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Do what is not piecewise linear, and has an asymptote or a limit."""
+
+    @abstractmethod
+    def family(self, family: Family, x: Any) -> Any:
+        """Do what a family of classifiers does of a table."""
 
     @abstractmethod
     def fixed(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Any]) -> Any:

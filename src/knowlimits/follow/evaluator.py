@@ -38,6 +38,7 @@ from knowlimits.follow.operations import (
 )
 from knowlimits.follow.refusals import Refused, TooLarge, hint, kind_of
 from knowlimits.follow.words import OtherWords
+from knowlimits.model.families.family import OPERATION, family_of
 from knowlimits.model.network import Network
 
 # Results that only have the shape of their argument: constants, whatever the argument is.
@@ -127,6 +128,11 @@ class Evaluator(OperationMode):
             # What a program was exported with, such as its floats, of which there are others here.
             return None
         args = self._positional(func, args, kwargs)
+        if func is OPERATION:
+            with above_dispatch():
+                result = self.domain.family(family_of(args), args[0])
+            self.largest = max(self.largest, args[0].numel(), result.numel())
+            return result
         entry = TABLE.get(name)
         if _has_whole_numbers(entry, name, traced):
             with above_dispatch():

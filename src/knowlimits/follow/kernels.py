@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from knowlimits.follow.compiling import compiled
+from knowlimits.compiling import compiled
 
 
 @compiled(nogil=True)

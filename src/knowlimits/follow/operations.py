@@ -16,13 +16,14 @@ could be computed, and raises `UnsupportedOperation`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from knowlimits._torch import is_composite
+from knowlimits.model.families.family import Tail as Tail
 
 
 class UnsupportedOperation(NotImplementedError):
@@ -85,16 +86,6 @@ class Rewrite:
     """The same in other operations of the table; takes the operation's arguments."""
 
     function: Callable[..., Any]
-
-
-class Tail(IntEnum):
-    """How what is left of numbers beside their asymptotes dies away as `a` grows, from the fastest."""
-
-    NONE = 0
-    #: At least as exp(-c a) for some c > 0, so that its product with numbers that grow dies away, too.
-    FAST = 1
-    #: Slower, as 1 / a does, or in a way that nobody has said.
-    SLOW = 2
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ _HINTS = {
         ("product on a plane", "variance on a plane", "bending on a plane"),
         "it is not piecewise linear, so it has no polytopes.",
     ),
+    "family": "it is no network, so it has no polytopes; knowlimits.far_field knows its limits.",
     "curved": "it is not piecewise linear, so it has no polytopes; knowlimits.far_field knows its limits.",
     "unknown": "the table of operations has no entry for it: see knowlimits.follow.register.",
 }

@@ -3,7 +3,8 @@
 Along a ray every logit of a piecewise-linear network is eventually ``rate * a + offset``. Let S be the classes with the largest
 rate: the probability of a class tends to the softmax over S of the offsets on S, and to 0 elsewhere, and every continuous
 score tends to its value there. Ulmer and Cina (2021) prove the case of one class in S, for one feature that grows; here S is
-any set, the direction is any direction, and smooth activations have their limits too.
+any set, the direction is any direction, and smooth activations have their limits too. Families of classifiers that are no
+networks say where they end in closed form (`knowlimits.model.families`).
 """
 
 import dataclasses
@@ -35,9 +36,9 @@ class FarField:
         origins: starts of the rays, ``(n, ...)``.
         directions: their directions, of the same shape.
         probs: limiting probabilities, ``(members, n, classes)``.
-        radius: ``(members, n)``: the `a` beyond which no unit changes any more; 0 where none changes at all, nan where a smooth
-            function (tanh, softmax inside the network) never quite reaches its limit. Lengths are in units of the direction.
-            None for classifiers that have no units.
+        radius: ``(members, n)``: the `a` beyond which no unit changes any more, no threshold of a tree is met, no neighbour
+            comes in; 0 where nothing changes at all, nan where a limit is only approached, by a smooth function (tanh, softmax
+            inside the network), a density or a kernel. Lengths are in units of the direction. None for remedies.
         certified: ``(members, n)``: whether each decision (which unit is active, which class grows fastest) lay beyond the
             bound on its rounding error; None unless asked for.
         rate: ``(members, n, classes)``: each logit is eventually ``rate * a + offset``. None for a classifier without logits.
@@ -82,9 +83,10 @@ def far_field(
     """The exact limits of a model's logits, probabilities and scores along rays x0 + a d.
 
     Args:
-        model: a fitted classifier of ours, a `torch.nn.Module`, a `torch.export` program, a fitted classifier of scikit-learn
-            or skorch that is made of networks, alone or in a `Pipeline`, a search, a calibration, an ensemble, a list of any of
-            them, or what `knowlimits.read` has made of one of these.
+        model: a fitted classifier of ours, a `torch.nn.Module`, a `torch.export` program, a fitted classifier of scikit-learn,
+            skorch, XGBoost, LightGBM or CatBoost that is a network or of a known family (linear models, discriminants, naive
+            Bayes, nearest neighbours, trees, forests, boosting, kernel machines, Gaussian processes), alone or in a `Pipeline`,
+            a search, a calibration, an ensemble, a list of any of them, or what `knowlimits.read` has made of one of these.
         origins: starts of the rays, ``(n, features)``, or ``(n, ...)`` as the model takes its inputs; a table, text and all.
         directions: of the same shape; or ``"features"``: every feature of every origin towards minus and plus infinity,
             ``2 * features`` rays per origin in the order ``(n, features, 2)``; or ``"random"``: an isotropic direction of
@@ -144,6 +146,9 @@ def gradient_magnitude(
         base: base of the logarithm of entropies; nats without it.
         outputs: as `knowlimits.far_field` has it.
 
+    Raises:
+        TypeError: if the model is, or has in it, no network: a forest, a support vector machine.
+
     Example:
         >>> import torch, knowlimits as kl
         >>> model = kl.read(torch.nn.Linear(2, 2))
@@ -151,7 +156,9 @@ def gradient_magnitude(
         >>> kl.limits.gradient_magnitude(model, far)
         array([0.])
     """
-    model = read(model, outputs, far.origins).straight()
+    model = read(model, outputs, far.origins)
+    scores.check_gradients(model)
+    model = model.straight()
     origins, directions = torch.from_numpy(far.origins), torch.from_numpy(far.directions)
     lengths = []
     with model.threads(origins[0].numel()):

@@ -8,10 +8,10 @@ import numpy as np
 from knowlimits import scores
 from knowlimits.limits.far_field import far_field
 from knowlimits.model.model import Model
-from knowlimits.model.read import read_logits
+from knowlimits.model.read import check_logits, read
 from knowlimits.plane import Plane
 from knowlimits.plane.mesh import Mesh
-from knowlimits.plane.restriction import PlaneModel, rows_of
+from knowlimits.plane.restriction import PlaneModel, check_has_cells, rows_of
 from knowlimits.plane.tournaments import patterns
 
 
@@ -55,16 +55,18 @@ def horizon(model: Any, plane: Plane | None = None, *, member: int | None = None
         outputs: as `knowlimits.read` has it.
 
     Raises:
-        UnsupportedOperation: if the model does something that is not piecewise linear.
+        UnsupportedOperation: if the model is no network, or does something that is not piecewise linear.
 
     Example:
         >>> import torch, knowlimits as kl
         >>> kl.horizon(torch.nn.Linear(2, 2)).share(confidence=0.99)
         1.0
     """
-    model = read_logits(model, outputs, rows_of(plane))
-    model = model.straight()
+    model = read(model, outputs, rows_of(plane))
     model = model if member is None else model.member(member)
+    check_has_cells(model)
+    check_logits(model)
+    model = model.straight()
     # Member by member, as all units of all members at all ends of arcs would be many numbers.
     ends = np.unique(np.concatenate([_ends_of_arcs(one, plane) for one in model.one_by_one()]))
     edges = np.append(ends, ends[0] + 2 * np.pi) if len(ends) else np.array([0.0, 2 * np.pi])

@@ -13,14 +13,14 @@ from knowlimits.options import chosen
 Array = TypeVar("Array", Tensor, np.ndarray)
 
 
-def as_points(name: str, value: Any) -> Tensor:
-    """Inputs ``(n, ...)`` in float64.
+def as_points(name: str, value: Any, gaps: bool = False) -> Tensor:
+    """Inputs ``(n, ...)`` in float64, which may have `gaps` (nan).
 
     Raises:
         ValueError: if they are not finite or have one axis; `name` is theirs in the message.
         TypeError: if they are no numbers.
     """
-    points = _finite(name, value)
+    points = _finite(name, value, gaps)
     if points.ndim < 2:
         raise ValueError(f"{name} must have shape (n, features) or more axes. Got {tuple(points.shape)} instead.")
     return points
@@ -55,7 +55,7 @@ def as_rays(origins: Any, directions: Any, random_state: Any = None, gaps: bool 
     return origins, directions
 
 
-def _finite(name: str, value: Any) -> Tensor:
+def _finite(name: str, value: Any, gaps: bool = False) -> Tensor:
     if isinstance(value, Tensor):
         value = value.detach().cpu()
         value = value.to_dense() if value.layout != torch.strided else value
@@ -75,8 +75,9 @@ def _finite(name: str, value: Any) -> Tensor:
         raise TypeError(f"{name} must be an array of real numbers. Got {kind}.")
     if not tensor.numel():
         raise ValueError(f"{name} must have at least one row and one feature. Got shape {tuple(tensor.shape)} instead.")
-    if not tensor.isfinite().all():
-        raise ValueError(f"{name} must be finite. Got {int((~tensor.isfinite()).sum())} values that are not.")
+    wrong = tensor.isinf() if gaps else ~tensor.isfinite()
+    if wrong.any():
+        raise ValueError(f"{name} must be finite. Got {int(wrong.sum())} values that are not.")
     return tensor
 
 

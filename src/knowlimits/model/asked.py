@@ -25,6 +25,7 @@ class Asked:
         otherwise: what they return where it stays open and nothing hangs on it; None to ask.
         output: which of several outputs they return counts: a name or a place.
         inputs: which columns go into which of their inputs, where they have several.
+        decision: whether a part will do that has a decision function and no probabilities.
         copies: copies of modules that were made together, by the identity of what they are copies of.
     """
 
@@ -35,10 +36,11 @@ class Asked:
     otherwise: Outputs | None = None
     output: str | int | None = None
     inputs: Any = None
+    decision: bool = False
     copies: Mapping[int, nn.Module] = dataclasses.field(default_factory=dict)
 
     def read(self, part: Any, rows: Any = None) -> "Model":
-        """A part of the model, with rows as it takes them."""
+        """A part of the model that stands for all of it, with rows as it takes them."""
         return self.reader(part, dataclasses.replace(self, rows=rows))
 
     def said(self, outputs: Outputs | None) -> "Asked":

@@ -3,6 +3,8 @@
 All of it is in operations that can be followed along rays. A mean of probabilities is a log-sum-exp of log-probabilities, so
 that its limit is exact where probabilities underflow. Of a part that is known by its probabilities alone, values have settled
 before they are divided by one another.
+
+A module that `hands_on` its inputs to all modules inside takes gaps where these do; one that `chooses` columns leaves gaps be.
 """
 
 import math
@@ -13,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from knowlimits.model.arrays import both
 from knowlimits.model.endings import Outputs
@@ -30,6 +31,7 @@ class Columns(nn.Module):
         chosen: their places.
     """
 
+    chooses = True
     chosen: Tensor
 
     def __init__(self, chosen: Sequence[int]):
@@ -49,6 +51,7 @@ class Reordered(nn.Module):
         order: which of its classes comes first, which second and so on.
     """
 
+    hands_on = True
     order: Tensor
 
     def __init__(self, module: nn.Module, order: Sequence[int]):
@@ -74,6 +77,8 @@ class Part(nn.Module):
     Attributes:
         places: those classes that a network has, ascending. All others are never predicted.
     """
+
+    hands_on = True
 
     def __init__(self, networks: Iterable[nn.Module], classes: int, settled: bool = False):
         super().__init__()
@@ -106,7 +111,7 @@ class Part(nn.Module):
 
         That is what scikit-learn calls a decision function.
         """
-        each = [network(x) for network in self.networks]
+        each = [network(x) if (f := getattr(network, "decision", None)) is None else f(x)[None] for network in self.networks]
         return torch.cat([f[..., 1:] - f[..., :1] if f.shape[-1] == 2 else f for f in each]).mean(0)
 
 
@@ -127,7 +132,7 @@ class Mixture(nn.Module):
         ValueError: if weights are no weights of a mean.
     """
 
-    members = 1
+    members, hands_on = 1, True
 
     def __init__(self, parts: Sequence[Part], weights: Any = None):
         super().__init__()
@@ -169,6 +174,8 @@ class Answers(nn.Module):
         answer: what of it.
     """
 
+    hands_on = True
+
     def __init__(self, part: Part, answer: Answer):
         super().__init__()
         self.part, self.answer = part, answer
@@ -177,7 +184,7 @@ class Answers(nn.Module):
         """Ask."""
         if self.answer is Answer.SCORES:
             return self.part.scores(x)
-        p = _spread(self.part.probabilities(x), self.part.places, self.part.classes)
+        p = spread(self.part.probabilities(x), self.part.places, self.part.classes)
         return p[:, -1:] if self.answer is Answer.LAST else p
 
 
@@ -187,6 +194,8 @@ class SideBySide(nn.Module):
     Args:
         modules: each gives some of them.
     """
+
+    hands_on = True
 
     def __init__(self, modules: Iterable[nn.Module]):
         super().__init__()
@@ -210,7 +219,7 @@ class OneVsRest(nn.Module):
         settled: whether probabilities are returned.
     """
 
-    members, places = 1, None
+    members, places, hands_on = 1, None, True
 
     def __init__(self, parts: Sequence[Part]):
         super().__init__()
@@ -221,111 +230,8 @@ class OneVsRest(nn.Module):
         """Compare."""
         parts: Any = self.parts
         if self.settled:
-            return _shares(torch.cat([part.probabilities(x)[:, 1:] for part in parts], -1))[None]
+            return shares(torch.cat([part.probabilities(x)[:, 1:] for part in parts], -1))[None]
         return torch.cat([part.log_probabilities(x)[:, 1:] for part in parts], -1).log_softmax(-1)[None]
-
-
-class Sigmoids(nn.Module):
-    """Platt's calibration of answers f: probabilities ``1 / (1 + exp(a f + b))``, divided by their sum.
-
-    ``(n, columns) -> (1, n, classes)`` log-probabilities.
-
-    Args:
-        a, b: of each column, ``(columns,)``.
-        binary: whether the one column is of the second of two classes, of which the first has the rest.
-    """
-
-    a: Tensor
-    b: Tensor
-
-    def __init__(self, a: Any, b: Any, binary: bool):
-        super().__init__()
-        self.binary = binary
-        self.register_buffer("a", numbers(a))
-        self.register_buffer("b", numbers(b))
-
-    def forward(self, f: Tensor) -> Tensor:
-        """Calibrate."""
-        logits = -(f * self.a + self.b)
-        return (both(logits) if self.binary else functional.logsigmoid(logits)).log_softmax(-1)[None]
-
-
-class Isotonic(nn.Module):
-    """Isotonic calibration of answers: increasing piecewise-linear functions of them, divided by their sum.
-
-    ``(n, columns) -> (1, n, classes)`` probabilities. Where all are 0 the classes are equally likely, as scikit-learn has it.
-
-    Args:
-        corners: for each column the places and heights of its function's corners; it is constant beyond them.
-        places: the class of each column, ascending. If it is one of two, the other one has the rest.
-        classes: how many classes there are; those without a column have a probability of 0.
-    """
-
-    def __init__(self, corners: Sequence[tuple[np.ndarray, np.ndarray]], places: Sequence[int], classes: int):
-        super().__init__()
-        self.places, self.classes = tuple(places), classes
-        for k, (x, y) in enumerate((numbers(along), numbers(up)) for along, up in corners):
-            self.register_buffer(f"start_{k}", x[:-1])
-            self.register_buffer(f"width_{k}", x[1:] - x[:-1])
-            self.register_buffer(f"rise_{k}", y[1:] - y[:-1])
-            self.register_buffer(f"lowest_{k}", y[:1])
-
-    def forward(self, f: Tensor) -> Tensor:
-        """Calibrate."""
-        p = torch.cat([self._column(f[:, k : k + 1], k) for k in range(len(self.places))], -1)
-        if self.classes == 2:
-            return torch.cat([1 - p, p], -1)[None]
-        return _shares(_spread(p, self.places, self.classes), evenly=True)[None]
-
-    def _column(self, f: Tensor, k: int) -> Tensor:
-        start, width, rise, lowest = (getattr(self, f"{name}_{k}") for name in ("start", "width", "rise", "lowest"))
-        if not len(start):
-            return f * 0.0 + lowest
-        # How far each piece has been climbed, as slopes of steep pieces would cancel one another.
-        climbed = ((f - start) / width).clamp(0.0, 1.0)
-        return (climbed * rise).sum(-1, keepdim=True) + lowest
-
-
-class Temperature(nn.Module):
-    """Temperature scaling of scores, as scikit-learn does it: ``(n, columns) -> (1, n, outputs)`` logits.
-
-    Args:
-        beta: the inverse temperature.
-    """
-
-    def __init__(self, beta: float):
-        super().__init__()
-        self.beta = beta
-
-    def forward(self, f: Tensor) -> Tensor:
-        """Scale; one column is that of two classes with scores -f and f."""
-        return (f * (2 * self.beta if f.shape[-1] == 1 else self.beta))[None]
-
-
-class SoftenedLogarithm(nn.Module):
-    """Logarithms of a model's probabilities to which something is added, ``(n, ...) -> (n, classes)``.
-
-    Args:
-        part: the model.
-        added: what is added to each probability.
-    """
-
-    def __init__(self, part: Part, added: float):
-        super().__init__()
-        self.part, self.added = part, added
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The logarithm of a sum as log-sum-exp of logarithms, or of what has settled as it is."""
-        if self.part.settled:
-            return (_spread(self.part.probabilities(x), self.part.places, self.part.classes) + self.added).log()
-        logarithms = _spread(self.part.log_probabilities(x), self.part.places, self.part.classes, -1e300)
-        added = torch.full(logarithms.shape, math.log(self.added), dtype=logarithms.dtype, device=logarithms.device)
-        return torch.stack([logarithms, added]).logsumexp(0)
-
-
-def numbers(values: Any) -> Tensor:
-    """Numbers as a tensor in float64."""
-    return torch.tensor(np.asarray(values, dtype=np.float64))
 
 
 def _places(network: Any, classes: int) -> tuple[int, ...]:
@@ -355,7 +261,7 @@ def _over_members(
     return torch.stack(columns, -1)
 
 
-def _spread(values: Tensor, places: tuple[int, ...], classes: int, otherwise: float = 0.0) -> Tensor:
+def spread(values: Tensor, places: tuple[int, ...], classes: int, otherwise: float = 0.0) -> Tensor:
     """Columns of some classes as columns of all."""
     if len(places) == classes:
         return values
@@ -363,6 +269,6 @@ def _spread(values: Tensor, places: tuple[int, ...], classes: int, otherwise: fl
     return torch.cat([values[:, places.index(k)][:, None] if k in places else constant for k in range(classes)], -1)
 
 
-def _shares(p: Tensor, evenly: bool = False) -> Tensor:
-    """Numbers of at least 0 divided by their sum along the last axis; where all are 0, equal shares or zeros."""
-    return (p + (_TINY / p.shape[-1] if evenly else 0.0)) / (p.sum(-1, keepdim=True) + _TINY)
+def shares(p: Tensor) -> Tensor:
+    """Numbers of at least 0 divided by their sum along the last axis; equal shares where all are 0."""
+    return (p + _TINY / p.shape[-1]) / (p.sum(-1, keepdim=True) + _TINY)

@@ -67,6 +67,12 @@ def _within(step: Any, table: Any, labels: Sequence[Any] | None, shifts: np.ndar
         return None if shifts is None else _name(step)
     if hasattr(step, "transformer_list"):
         return next(filter(None, (_culprit([one], table, labels, shifts) for _, one in step.transformer_list)), _name(step))
+    if hasattr(step, "chains"):
+        # Those of several models, side by side.
+        each = (
+            _culprit(chain.transformers, table if frame else np.asarray(table), labels, shifts) for chain, frame in step.chains
+        )
+        return next(filter(None, each), None)
     return _name(step)
 
 

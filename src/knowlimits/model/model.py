@@ -13,16 +13,15 @@ from torch import Tensor, nn
 
 from knowlimits._machine import are_small, one_thread, rows_at_a_time
 from knowlimits._torch import CONVOLUTIONS
+from knowlimits.model import words
 from knowlimits.model.arrays import as_points, as_rays, both
 from knowlimits.model.copies import copied
 from knowlimits.model.endings import Outputs
+from knowlimits.model.families.family import Family
 from knowlimits.model.network import Network, as_probabilities
-from knowlimits.model.own import answered
+from knowlimits.model.own import labelled
 from knowlimits.model.stack import Stack
-from knowlimits.model.steps import Along, Moves, Steps
-
-# Names that are shown.
-_SHOWN = 5
+from knowlimits.model.steps import Along, Moves, Steps, check_gaps_stay
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,19 +53,31 @@ class Model:
 
     @cached_property
     def networks(self) -> tuple[Network | Stack, ...]:
-        """The networks as functions of the model's own inputs where its steps are affine, else of what the steps make of these.
+        """The networks as functions of the model's own inputs where its steps are layers, else of what the steps make of these.
 
         They map inputs ``(n, ...)`` to logits ``(members, n, outputs)``; one output is a logit f, for (0, f).
         """
-        if self.steps is None or not self._straight:
+        return self._behind_steps if self.steps is not None and self.as_layers else self.inner
+
+    @cached_property
+    def as_layers(self) -> bool:
+        """Whether its steps, if it has any, can be layers of its networks.
+
+        A row with gaps goes through the steps themselves, which fill them; and so does one to what jumps, on whose side of a
+        jump it is to come out as it does there, to the last bit.
+        """
+        return self.steps is None or (self._straight and not any(isinstance(n, Network) and n.jumps for n in self.inner))
+
+    @property
+    def _straight(self) -> bool:
+        return self.steps is None or all(column.moves is Moves.AFFINE and not column.gaps for column in self.steps.columns)
+
+    @cached_property
+    def _behind_steps(self) -> tuple[Network | Stack, ...]:
+        if self.steps is None:
             return self.inner
         affine = self.steps.affine
         return tuple(_behind(affine.matrix, affine.shift, network, self.device) for network in self.inner)
-
-    @cached_property
-    def _straight(self) -> bool:
-        # A row with gaps goes through the steps themselves, which fill them.
-        return self.steps is None or all(column.moves is Moves.AFFINE and not column.gaps for column in self.steps.columns)
 
     def straight(self) -> "Model":
         """The model as functions of all its columns at once, which `networks` are then; it takes no gaps any more.
@@ -74,12 +85,14 @@ class Model:
         Raises:
             TypeError: if its steps are not affine, with the columns and what they go through.
         """
-        if self._straight or self.steps is None:
+        if self.as_layers or self.steps is None:
             return self
+        if self._straight:
+            return dataclasses.replace(self, inner=self._behind_steps, steps=None)
         # Says why, if so.
         _ = self.steps.affine
         columns = tuple(dataclasses.replace(column, gaps=False) for column in self.steps.columns)
-        return dataclasses.replace(self, steps=dataclasses.replace(self.steps, columns=columns))
+        return dataclasses.replace(self, steps=dataclasses.replace(self.steps, columns=columns)).straight()
 
     @property
     def members(self) -> int:
@@ -91,6 +104,16 @@ class Model:
         """What its networks return: logits, or what could not be undone."""
         kinds = {network.returns if isinstance(network, Network) else Outputs.LOGITS for network in self.inner}
         return next((kind for kind in (Outputs.PROBABILITIES, Outputs.LOG_PROBABILITIES) if kind in kinds), Outputs.LOGITS)
+
+    @cached_property
+    def made_of(self) -> str:
+        """What a model is made of that is no network, or has a part that is none, as "300 trees"; ``""`` for a network."""
+        return words.made_of(self.inner)
+
+    @property
+    def no_network(self) -> str:
+        """What errors say of a model that is no network; ``""`` for a network."""
+        return f"Got {self.name}, made of {self.made_of}" if self.made_of else ""
 
     @property
     def device(self) -> torch.device:
@@ -141,17 +164,22 @@ class Model:
             ValueError: if they do not fit; `name` is theirs in the message.
             TypeError: if they are no numbers where the model takes numbers.
         """
-        return as_points(name, X) if self.steps is None else torch.from_numpy(self.steps.encode(name, X))
+        return as_points(name, X, self.gaps) if self.steps is None else torch.from_numpy(self.steps.encode(name, X))
+
+    @property
+    def gaps(self) -> bool:
+        """Whether the networks take gaps (nan), as trees do."""
+        return all(isinstance(network, Network) and network.gaps for network in self.inner)
 
     def rays(self, origins: Any, directions: Any, random_state: Any = None) -> tuple[Tensor, Tensor]:
         """Starts and directions of rays, as `knowlimits.far_field` takes them."""
-        if self.steps is None:
+        if self.steps is None and not self.gaps:
             return as_rays(origins, directions, random_state)
         return as_rays(self.points("origins", origins), directions, random_state, gaps=True)
 
     def entering(self, points: Tensor) -> Tensor:
         """What `networks` take, for points as the model takes them."""
-        if self._straight or self.steps is None:
+        if self.as_layers or self.steps is None:
             return points
         return torch.from_numpy(self.steps.transform(points.cpu().numpy())).to(points.device)
 
@@ -160,8 +188,11 @@ class Model:
 
         Raises:
             TypeError: if they move columns that cannot be moved.
+            ValueError: if they move columns that are missing in their rows.
         """
-        if self._straight or self.steps is None:
+        if self.as_layers or self.steps is None:
+            if self.gaps:
+                check_gaps_stay(starts.numpy(), directions.numpy(), self.feature_names_in_)
             return starts, directions, None
         along = self.steps.along(starts.cpu().numpy(), directions.cpu().numpy())
         origins, steps = (torch.from_numpy(part).to(starts.device) for part in (along.starts, along.directions))
@@ -205,19 +236,20 @@ class Model:
     def predict(self, X: Any) -> np.ndarray:
         """The model's own prediction for rows as it takes them, ``(n,)``; the likeliest class where it has none."""
         if self.own is not None:
-            return np.asarray(answered(self.own.predict, X))
+            return labelled(self.own.predict, X)
         best = self.predict_proba(X).argmax(1)
         return best if self.classes_ is None else self.classes_[best]
 
     def __str__(self) -> str:
         labels = None if self.classes_ is None else [str(label) for label in self.classes_.tolist()]
+        taker = "model" if self.made_of else "network"
         lines = {
             "members": str(self.members),
-            "features": _counted(self.n_features_in_, self.feature_names_in_),
-            "classes": _counted(None if labels is None else len(labels), labels),
-            "outputs": ", ".join(dict.fromkeys(map(_described, self.inner))),
+            "features": words.counted(self.n_features_in_, self.feature_names_in_),
+            "classes": words.counted(None if labels is None else len(labels), labels),
+            "outputs": ", ".join(dict.fromkeys(map(words.returned, self.inner))),
             "steps": "none" if self.steps is None else str(self.steps),
-            "columns": "as the network takes them" if self.steps is None else self.steps.movements,
+            "columns": f"as the {taker} takes them" if self.steps is None else self.steps.movements,
         }
         return "\n".join([self.name, *(f"  {key:<10}{value}" for key, value in lines.items())])
 
@@ -268,7 +300,8 @@ def _probabilities_of(network: Network | Stack, points: Tensor) -> Tensor:
 
 def _behind(matrix: np.ndarray, shift: np.ndarray, network: Network | Stack, device: Any) -> Network | Stack:
     """A network on a device behind an affine map."""
-    affine = linear(matrix, shift)
+    family = any(isinstance(part, Family) for part in network.modules())
+    affine = _AffineSteps(matrix, shift) if family else linear(matrix, shift)
     check_numbers(affine)
     affine = affine.to(device)
     if isinstance(network, Network):
@@ -276,6 +309,18 @@ def _behind(matrix: np.ndarray, shift: np.ndarray, network: Network | Stack, dev
     weight, bias = network.weights[0], network.biases[0]
     first = (weight @ affine.weight, bias + weight @ affine.bias)
     return Stack([first[0], *network.weights[1:]], [first[1], *network.biases[1:]]).requires_grad_(False)
+
+
+class _AffineSteps(nn.Module):
+    """Affine steps in front of a family: no layer of it, in which features would be looked for."""
+
+    def __init__(self, matrix: np.ndarray, shift: np.ndarray):
+        super().__init__()
+        self.weight, self.bias = (nn.Parameter(torch.tensor(part), requires_grad=False) for part in (matrix, shift))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map."""
+        return nn.functional.linear(x, self.weight, self.bias)
 
 
 def check_numbers(module: nn.Module) -> None:
@@ -327,19 +372,3 @@ def _numbers_per_row(module: nn.Module, numbers: int) -> int:
         elif isinstance(m, CONVOLUTIONS):
             widths.append(numbers * m.out_channels // m.in_channels)
     return max(numbers, *widths)
-
-
-def _described(network: Network | Stack) -> str:
-    """What a network's module returns, and what is done about it."""
-    if isinstance(network, Stack):
-        return str(Outputs.LOGITS)
-    undone = f", of a final {network.ending.last}, which is taken off" if network.ending else ""
-    return f"{network.outputs}{undone}"
-
-
-def _counted(count: int | None, names: Any) -> str:
-    """A number, and what is counted."""
-    if count is None:
-        return "not said"
-    shown = "" if names is None else f": {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
-    return f"{count}{shown}"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from knowlimits.model.arrays import both
 from knowlimits.model.casts import in_float64
 from knowlimits.model.endings import Ending, Outputs, undone
+from knowlimits.model.families.family import Family
 from knowlimits.model.signature import Called
 
 
@@ -44,6 +45,7 @@ class Network(nn.Module):
         pairs: whether one row must be given twice, as the module takes its axis away.
         casts: whether it casts to other types of floats, which is then left undone.
         places: which of the model's classes its outputs are, where these are not all of them, and how many there are.
+        decision: its decision function, ``(n, ...) -> (n, columns)``, where that is another than its logits.
     """
 
     def __init__(
@@ -57,11 +59,22 @@ class Network(nn.Module):
         pairs: bool = False,
         casts: bool = False,
         places: tuple[tuple[int, ...], int] | None = None,
+        decision: nn.Module | None = None,
     ):
         super().__init__()
         self.module = module
         self.axes, self.members, self.ending, self.returns = axes, members, ending, returns
-        self.pairs, self.casts, self.places = pairs, casts, places
+        self.pairs, self.casts, self.places, self.decision = pairs, casts, places, decision
+
+    @property
+    def jumps(self) -> bool:
+        """Whether it jumps somewhere, as trees do."""
+        return any(isinstance(module, Family) and module.jumps for module in self.module.modules())
+
+    @property
+    def gaps(self) -> bool:
+        """Whether inputs may have gaps (nan)."""
+        return takes_gaps(self.module)
 
     @property
     def brought(self) -> nn.Module:
@@ -103,12 +116,31 @@ class Network(nn.Module):
 
     def behind(self, first: nn.Module) -> "Network":
         """The network behind another module."""
-        return self.around(nn.Sequential(first, self.module))
+        decision = None if self.decision is None else nn.Sequential(first, self.decision)
+        return self.around(nn.Sequential(first, self.module), decision=decision)
 
-    def around(self, module: nn.Module, places: tuple[tuple[int, ...], int] | None = None) -> "Network":
+    def around(
+        self, module: nn.Module, places: tuple[tuple[int, ...], int] | None = None, decision: nn.Module | None = None
+    ) -> "Network":
         """What was found out about the module, of another one; `places` are its own without new ones."""
         found: Any = (self.axes, self.members, self.ending, self.returns)
-        return Network(module, *found, pairs=self.pairs, casts=self.casts, places=places or self.places)
+        return Network(module, *found, pairs=self.pairs, casts=self.casts, places=places or self.places, decision=decision)
+
+
+def takes_gaps(module: nn.Module) -> bool:
+    """Whether inputs may have gaps (nan): all that sees them are families that take them, or what hands them on to such.
+
+    Modules that fill them state it as `gaps_`.
+    """
+    if isinstance(module, Family | Network):
+        return module.gaps
+    if isinstance(module, nn.Sequential):
+        # What chooses columns leaves their gaps as they are.
+        first = next((part for part in module if not getattr(part, "chooses", False)), None)
+        return first is not None and takes_gaps(first)
+    inside = list(module.children())
+    hands_on = isinstance(module, nn.ModuleList) or getattr(module, "hands_on", False)
+    return getattr(module, "gaps_", False) is True or (hands_on and bool(inside) and all(map(takes_gaps, inside)))
 
 
 def as_probabilities(output: Tensor, outputs: Outputs) -> Tensor:

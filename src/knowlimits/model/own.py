@@ -6,6 +6,12 @@ from typing import Any
 import numpy as np
 
 
+def labelled(method: Callable[[Any], Any], X: Any) -> np.ndarray:
+    """What a method predicts of rows, ``(n,)``: CatBoost gives labels of more than two classes as a column."""
+    found = np.asarray(answered(method, X))
+    return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+
+
 def answered(method: Callable[[Any], Any], X: Any) -> Any:
     """What a method says of rows; given in float32 where torch inside it stops at float64."""
     try:

@@ -154,9 +154,13 @@ def rays(transform: Function, sides: Sides, units: np.ndarray, lines: Lines) -> 
         # A little later, as what is rounded must not lie before the end.
         later = (ends - starts) + np.where(up, _LATER, -_LATER) * (np.abs(ends) + np.abs(starts))
         settled = np.where(bent & (ends != starts), later / np.where(bent, directions, 1), 0).max(1)
-    found = transform(ends) - by_slopes(np.where(bent, ends - starts, 0))
+    # At the end itself numbers may still be off by rounding, of which what jumps there makes a difference.
+    inside = ends + np.where(bent, np.where(up, units, -units), 0)
+    found = transform(inside) - by_slopes(np.where(bent, inside - starts, 0))
+    # A gap that comes out of the steps stays one.
+    slopes = np.where(np.isnan(found), 0.0, by_slopes(directions))
     reach = np.where(endless, sides.reach[at] / np.where(endless, np.abs(directions), 1), 0).max(1)
-    along = Along(found, by_slopes(directions), ~grows, settled, reach, lines)
+    along = Along(found, slopes, ~grows, settled, reach, lines)
     for some, points in ((special & ~grows & ~gaps, _TRIED), (gaps & ~grows, _TRIED_GAPS)):
         if some.any() and len(wrong := _apart(along, np.flatnonzero(some), sides, points)):
             along = _by_themselves(along, wrong)
@@ -170,7 +174,7 @@ def _apart(along: Along, rows: np.ndarray, sides: Sides, points: np.ndarray) -> 
     lines = along.lines
     points = along.settled[rows, None] + points * lines.lengths[rows, None]
     gone = points[..., None] * along.directions[rows, None]
-    apart = np.abs(lines.at(rows, points) - along.starts[rows, None] - gone)
+    apart = _without_gaps(np.abs(lines.at(rows, points) - along.starts[rows, None] - gone), along.starts[rows, None])
     allowed = [allowance(sides, lines.starts[rows], lines.directions[rows] * each[:, None]) for each in points.T]
     return rows[~(apart <= np.stack(allowed, 1)).all((1, 2))]
 
@@ -194,7 +198,8 @@ def _by_themselves(along: Along, rows: np.ndarray) -> Along:
 def _check_paces(along: Along, rows: np.ndarray, sides: Sides) -> None:
     """Refuse rays that leave the line on which they should go at a pace of their own."""
     points = along.settled[rows, None] + along.reach[rows, None] * _TRIED_PACES
-    gone = along.lines.at(rows, points) - along.starts[rows, None]
+    starts = along.starts[rows, None]
+    gone = _without_gaps(along.lines.at(rows, points) - starts, starts)
     ways = along.directions[rows]
     lead = np.abs(ways).argmax(1)[:, None]
     with np.errstate(all="ignore"):
@@ -208,6 +213,12 @@ def _check_paces(along: Along, rows: np.ndarray, sides: Sides) -> None:
     good = on_line & grows & known[:, :3].all(1)
     if not good.all():
         raise _no_line(int(rows[good.argmin()]), along.lines.steps)
+
+
+def _without_gaps(gone: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Differences from where rays start, ``(rows, points, numbers)``; 0 between gaps, and nan where one comes or goes."""
+    lost = np.isnan(starts)
+    return np.where(lost & np.isnan(gone), 0.0, gone)
 
 
 def _no_line(row: int, steps: str) -> ValueError:

@@ -14,9 +14,15 @@ from knowlimits.model.stack import Stack
 from knowlimits.options import chosen
 
 ACCEPTED = (
-    "a fitted classifier of knowlimits, a torch.nn.Module, a torch.export program, a fitted classifier of scikit-learn or "
-    "skorch that is made of networks (MLPClassifier, alone or in a Pipeline, a search, a calibration, an ensemble), or a list "
-    "of these"
+    "a fitted classifier of knowlimits, a torch.nn.Module, a torch.export program, a fitted classifier of scikit-learn that is "
+    "a network (MLPClassifier) or of a known family (linear models, discriminants, naive Bayes, nearest neighbours, trees, "
+    "forests, boosting, SVC, GaussianProcessClassifier), one of skorch, XGBoost, LightGBM or CatBoost, any of them in a "
+    "Pipeline, a search, a calibration, an ensemble, or a list of these"
+)
+# What takes any classifier.
+_OTHERWISE = (
+    ": knowlimits.Guard and knowlimits.detectors.InputDetector take whatever has predict_proba, and "
+    "knowlimits.families.register enters a family of your own"
 )
 
 
@@ -81,20 +87,22 @@ def _read(model: Any, asked: Asked) -> Model:
         return model
     kind = kind_of(model)
     if kind is None:
-        raise TypeError(f"model must be {ACCEPTED}. Got {type(model).__name__} instead.")
+        otherwise = _OTHERWISE if hasattr(model, "predict_proba") else ""
+        raise TypeError(f"model must be {ACCEPTED}. Got {type(model).__name__} instead{otherwise}.")
     return kind(model, asked)
 
 
-def read_logits(model: Any, outputs: str | None = None, X: Any = None) -> Model:
-    """A model of which the logits are looked at.
+def check_logits(model: Model) -> None:
+    """Refuse a model whose logits are looked at, and that has none.
 
     Raises:
         ValueError: if it returns probabilities that cannot be undone.
     """
-    found = read(model, outputs, X)
-    if found.returns is Outputs.PROBABILITIES:
-        raise ValueError(
-            "model must return logits here, or probabilities that a final softmax or sigmoid makes. Got probabilities that are "
-            "made in another way: return what they are made of."
-        )
-    return found
+    if model.returns is not Outputs.PROBABILITIES:
+        return
+    if model.no_network:
+        raise ValueError(f"model must have logits here. {model.no_network}, without logits: knowlimits.far_field takes it.")
+    raise ValueError(
+        "model must return logits here, or probabilities that a final softmax or sigmoid makes. Got probabilities that are "
+        "made in another way: return what they are made of."
+    )

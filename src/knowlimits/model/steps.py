@@ -85,7 +85,14 @@ class Steps:
     coded: bool = False
 
     @classmethod
-    def of(cls, transformers: Sequence[Any], rows: Any | None, n_columns: int, names: Sequence[Any] | None = None) -> "Steps":
+    def of(
+        cls,
+        transformers: Sequence[Any],
+        rows: Any | None,
+        n_columns: int,
+        names: Sequence[Any] | None = None,
+        gaps: bool = False,
+    ) -> "Steps":
         """What fitted transformers do, one after another.
 
         Args:
@@ -95,6 +102,7 @@ class Steps:
                 without numbers are known. Without them, drawn ones.
             n_columns: how many columns the table has.
             names: of the columns.
+            gaps: whether what is behind them takes gaps, so that they may let them pass.
 
         Raises:
             TypeError: if the steps take no rows that could be made up, and none were given.
@@ -107,7 +115,7 @@ class Steps:
         layout = Layout.of(rows, n_columns, labels_of(chain, rows), names, known)
         given = None if rows is None else layout.encode("X", rows, [True] * n_columns)
         bases, units = _bases(given, layout, known)
-        return _probed(chain, layout, bases, units, given)
+        return _probed(chain, layout, bases, units, given, passing=gaps)
 
     @staticmethod
     def side_by_side(parts: Sequence["Steps"]) -> "Steps":
@@ -185,12 +193,7 @@ class Steps:
                 f"directions must be 0 in columns that cannot move. Got rays along {self._shown(held)}: leave these columns "
                 "where they are, or pass the model behind these steps, and rows as they make them."
             )
-        if (lost := moving & np.isnan(starts)).any():
-            row, place = (int(at[0]) for at in np.nonzero(lost))
-            raise ValueError(
-                f"directions must be 0 where there are gaps. Got a ray along {self._name(place)}, which has none in row {row}: "
-                "fill the gap, or move another column."
-            )
+        check_gaps_stay(starts, directions, self.layout.names)
 
     def _name(self, place: int) -> str:
         return repr(self.layout.names[place])
@@ -219,6 +222,22 @@ class Steps:
 
     def __str__(self) -> str:
         return str(self.chain)
+
+
+def check_gaps_stay(starts: np.ndarray, directions: np.ndarray, names: Sequence[Any] | None = None) -> None:
+    """Refuse rays ``(n, columns)`` that move what is missing.
+
+    Raises:
+        ValueError: with the column, by its name among `names` or else its place, and the row.
+    """
+    lost = (directions != 0) & np.isnan(starts)
+    if lost.any():
+        row, place = (int(at[0]) for at in np.nonzero(lost))
+        name = f"column {place}" if names is None else repr(names[place])
+        raise ValueError(
+            f"directions must be 0 where there are gaps. Got a ray along {name}, which has none in row {row}: "
+            "fill the gap, or move another column."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,6 +282,7 @@ def _probed(
     units: np.ndarray,
     given: np.ndarray | None,
     gaps: np.ndarray | None = None,
+    passing: bool = False,
 ) -> Steps:
     def function(rows: np.ndarray) -> np.ndarray:
         return chain.quietly(layout.decode(rows))
@@ -281,7 +301,7 @@ def _probed(
     some = bases if given is None else given[:: max(1, len(given) // _MOST)]
     sides = moved(function, bases, units, places, [_samples(values) for values in some.T])
     whys = through(chain, layout, bases, units, sides.ranks.max(0))
-    gaps = _gaps(function, bases, given) if gaps is None else gaps
+    gaps = _gaps(function, bases, given, passing) if gaps is None else gaps
     names = layout.names if layout.named else (None,) * len(units)
     columns = [
         Column(name, RANKS[rank], why, levels, bool(gap))
@@ -299,15 +319,16 @@ def _samples(values: np.ndarray) -> np.ndarray:
     return np.append(chosen, distinct[counts.argmax()])
 
 
-def _gaps(function: Function, bases: np.ndarray, given: np.ndarray | None) -> np.ndarray:
-    """Which columns may have gaps: with nan there, what comes out is finite."""
+def _gaps(function: Function, bases: np.ndarray, given: np.ndarray | None, passing: bool) -> np.ndarray:
+    """Which columns may have gaps: with nan there, what comes out is finite, or nan where these may pass."""
     taken = np.zeros(bases.shape[1], dtype=bool)
 
     def take(places: np.ndarray) -> bool:
         row = bases[:1].copy()
         row[:, places] = np.nan
         try:
-            return bool(np.isfinite(function(row)).all())
+            found = function(row)
+            return bool((np.isfinite(found) | (np.isnan(found) & passing)).all())
         except Exception:
             # Whatever a person's steps raise about gaps.
             return False

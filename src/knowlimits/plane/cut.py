@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from knowlimits.compiling import compiled
 from knowlimits.follow.bounds import DOUBT, EPS
-from knowlimits.follow.compiling import compiled
 
 # What `refine` ended with: all is done, a sign has to be found out, or room is short for one of these.
 DONE, SIGN, PIECES, VERTICES, TABLE, PARTS, CORNERS = range(7)

@@ -18,6 +18,7 @@ from knowlimits.follow.domain import Domain
 from knowlimits.follow.operations import Affine, Joint, Maximum, Of, Smooth
 from knowlimits.follow.parts import Parts, first
 from knowlimits.follow.refusals import Refused, on_a_plane
+from knowlimits.model.families.family import Family
 from knowlimits.plane import maxima
 from knowlimits.plane.points import Points, copied, free_of_strides, looked_at, new_strides, overwrite, refresh
 from knowlimits.plane.tournaments import Tournament
@@ -154,6 +155,10 @@ class Floats(Domain):
     def bent(self, entry: Smooth | Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Refuse: not piecewise linear."""
         raise Refused("curved")
+
+    def family(self, family: Family, x: Points) -> Any:
+        """Refuse: not piecewise linear."""
+        raise Refused("family")
 
     def fixed(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Points]) -> None:
         """None: on a plane all numbers may move."""

@@ -9,7 +9,9 @@ from torch import Tensor
 from knowlimits._machine import are_small, one_thread
 from knowlimits.follow.domain import Domain
 from knowlimits.follow.evaluator import Evaluator
+from knowlimits.follow.operations import UnsupportedOperation
 from knowlimits.model.endings import Outputs
+from knowlimits.model.model import Model
 from knowlimits.model.read import read_at
 from knowlimits.plane.cells import Cells
 from knowlimits.plane.exact import Exact
@@ -23,6 +25,20 @@ from knowlimits.plane.units import Given, Noted, Refining
 
 # Numbers of a layer at all points that are worked on together.
 _NUMBERS = 2**20
+
+
+def check_has_cells(model: Model) -> None:
+    """Refuse a model that is no network.
+
+    Raises:
+        UnsupportedOperation: with what it is made of.
+    """
+    if model.no_network:
+        raise UnsupportedOperation(
+            f"model must be a network, with cells on which it is affine. {model.no_network}, without any: knowlimits.far_field "
+            "takes it, along any rays.",
+            "family",
+        )
 
 
 class PlaneModel:
@@ -41,8 +57,9 @@ class PlaneModel:
     def __init__(self, model: Any, plane: Plane | None = None, member: int | None = None, outputs: str | None = None):
         # Its cells are the same, whatever it returns.
         read_model = read_at(model, "plane", rows_of(plane), outputs, Outputs.LOGITS)
-        read_model = read_model.straight()
         read_model = read_model if member is None else read_model.member(member)
+        check_has_cells(read_model)
+        read_model = read_model.straight()
         if plane is None and read_model.n_features_in_ not in (None, 2):
             raise ValueError(f"plane must be given for a model of {read_model.n_features_in_} features. Got None instead.")
         self.plane = plane

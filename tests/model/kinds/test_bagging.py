@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 from imblearn.ensemble import BalancedBaggingClassifier, EasyEnsembleClassifier
-from sklearn.ensemble import BaggingClassifier
-from sklearn.linear_model import RidgeClassifier
+from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 
 import knowlimits as kl
 from knowlimits.model.kinds import bagging
@@ -63,10 +63,18 @@ def test_bags_that_vote():
         kl.read(BaggingClassifier(RidgeClassifier(), n_estimators=2).fit(X, y))
 
 
-def test_easy_ensemble_is_refused_by_what_is_in_it():
+def test_easy_ensemble():
     X, y = data("cancer")
-    with pytest.raises(TypeError, match=r"estimators_\[0\] of EasyEnsembleClassifier.*AdaBoostClassifier"):
-        kl.read(EasyEnsembleClassifier(n_estimators=2, random_state=0).fit(X, y))
+    assert agrees(EasyEnsembleClassifier(n_estimators=2, random_state=0).fit(X, y), X).members == 2
+
+
+def test_bags_are_refused_by_what_is_in_them():
+    X, y = data("cancer")
+    model = EasyEnsembleClassifier(n_estimators=2, estimator=AdaBoostClassifier(LogisticRegression()), random_state=0)
+    with pytest.raises(
+        ValueError, match=r"estimators_\[0\] of EasyEnsembleClassifier.*AdaBoostClassifier of LogisticRegression"
+    ):
+        kl.read(model.fit(X, y))
 
 
 @pytest.mark.parametrize("wrong", [lambda columns: columns[::-1], lambda columns: np.arange(len(columns))])

@@ -2,11 +2,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.ensemble import RandomForestClassifier, StackingClassifier
+from sklearn.ensemble import StackingClassifier
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.semi_supervised import LabelSpreading
 
 import knowlimits as kl
 from knowlimits.model.kinds import stacking
@@ -62,9 +63,9 @@ def test_stacked_labels_are_refused():
 
 def test_parts_and_final_estimators_that_are_no_networks_are_named():
     X, y = data("wine")
-    with pytest.raises(TypeError, match=r"part 'forest' of StackingClassifier.*Got RandomForestClassifier"):
-        kl.read(StackingClassifier([("forest", RandomForestClassifier(2))], cv=2).fit(X, y))
-    with pytest.raises(TypeError, match=r"final_estimator_ of StackingClassifier.*Got RidgeClassifier"):
+    with pytest.raises(TypeError, match=r"part 'graph' of StackingClassifier.*Got LabelSpreading"):
+        kl.read(StackingClassifier([("graph", LabelSpreading())], cv=2).fit(X, y))
+    with pytest.raises(ValueError, match=r"final_estimator_ of StackingClassifier.*Got a RidgeClassifier that has none"):
         kl.read(StackingClassifier([("a", mlp())], RidgeClassifier(), cv=2).fit(X, y))
 
 

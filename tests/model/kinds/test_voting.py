@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.ensemble import VotingClassifier
+from sklearn.semi_supervised import LabelSpreading
 
 import knowlimits as kl
 from knowlimits.model.endings import Outputs
@@ -63,8 +64,8 @@ def test_votes_that_are_counted():
 
 def test_a_part_that_is_no_network_is_named():
     X, y = data("wine")
-    model = VotingClassifier([("a", mlp(0)), ("forest", RandomForestClassifier(3))], voting="soft").fit(X, y)
-    with pytest.raises(TypeError, match=r"part 'forest' of VotingClassifier: model must be a.*Got RandomForestClassifier"):
+    model = VotingClassifier([("a", mlp(0)), ("graph", LabelSpreading())], voting="soft").fit(X, y)
+    with pytest.raises(TypeError, match=r"part 'graph' of VotingClassifier: model must be a.*Got LabelSpreading"):
         kl.read(model)
 
 

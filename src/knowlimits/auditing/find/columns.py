@@ -69,6 +69,7 @@ class TableReader:
     def check_numbers(self, name: str, X: Any, model: Model | None = None, gaps: bool = False) -> None:
         """Raise unless columns have the finite numbers that a model takes; all of them, with `gaps` maybe, without a model."""
         columns = None if model is None or model.steps is None else model.steps.columns
+        gaps = gaps or (model is not None and model.gaps)
         largest = {}
         for place, column in enumerate(self.names):
             about = None if columns is None else columns[place]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from knowlimits.auditing.find.features import SURE
+from knowlimits.auditing.find.features import is_sure
 from knowlimits.auditing.find.rays import at_once, isotropic
 from knowlimits.auditing.find.subject import Subject
 from knowlimits.auditing.find.table import Table
@@ -36,6 +36,8 @@ class Directions:
             nan if it never is.
         steepest: that direction, of columns that move the model's inputs in straight lines: a row for each column, the largest
             first; `change` is in standard deviations, for a direction of length 1.
+        tried, alike: how many directions were drawn, and how many of these are as good as the best.
+        improved: whether the model has gradients, by which it was.
     """
 
     table: Table
@@ -44,6 +46,9 @@ class Directions:
     confidence: float
     reach: float
     steepest: Table
+    tried: int
+    alike: int
+    improved: bool
 
 
 def in_directions(subject: Subject, panel: Panel, rng: np.random.Generator) -> Directions:
@@ -59,11 +64,13 @@ def in_directions(subject: Subject, panel: Panel, rng: np.random.Generator) -> D
         else Table({"model": np.empty(0, dtype=str), "sure": np.empty(0)})
     )
     confidence, reach, names, weights = float("nan"), float("nan"), [], []
+    tried, alike = 0, 0
     if columns.straight.any():
         lines = _Lines.of(subject)
         some = drawn[:, columns.straight]
         axes = np.concatenate([np.eye(some.shape[1]), -np.eye(some.shape[1])])
-        steepest = _steepest(lines, rarest, np.concatenate([axes, some / np.linalg.norm(some, axis=1, keepdims=True)]))
+        directions = np.concatenate([axes, some / np.linalg.norm(some, axis=1, keepdims=True)])
+        (steepest, alike), tried = _steepest(lines, rarest, directions), len(directions)
         confidence, reach = _reach(lines, rarest, steepest)
         order = np.argsort(-np.abs(steepest), kind="stable")
         names, weights = np.array(columns.names)[columns.straight][order], steepest[order]
@@ -74,6 +81,9 @@ def in_directions(subject: Subject, panel: Panel, rng: np.random.Generator) -> D
         confidence,
         reach,
         Table({"feature": np.array(names, dtype=str), "change": np.array(weights, dtype=float)}),
+        tried,
+        alike,
+        not subject.model.made_of,
     )
 
 
@@ -82,7 +92,7 @@ def _shares(limits: dict[str, np.ndarray]) -> Table:
     table = []
     for name, probs in limits.items():
         confidence = probs.max(1)
-        sure = int((confidence >= SURE).sum())
+        sure = int(is_sure(confidence).sum())
         low, high = share_interval(sure, len(confidence))
         table.append(
             {
@@ -119,8 +129,8 @@ class _Lines:
         return cls(subject, steps, subject.model.along(starts, torch.from_numpy(steps))[1])
 
 
-def _steepest(lines: _Lines, label: int, directions: np.ndarray) -> np.ndarray:
-    """The direction in which the model is most confident of a class, and among those with one limit the fastest.
+def _steepest(lines: _Lines, label: int, directions: np.ndarray) -> tuple[np.ndarray, int]:
+    """The direction in which the model is most confident of a class, among those with one limit the fastest, and how many are.
 
     The rate at which the logit of the class leaves the largest of the others is a piecewise-linear function of the direction,
     and homogeneous: on each piece its maximum on the sphere is its gradient. So the best of the directions is replaced by the
@@ -130,7 +140,10 @@ def _steepest(lines: _Lines, label: int, directions: np.ndarray) -> np.ndarray:
     far = far_field(lines.subject.model, np.repeat(centre, len(directions), axis=0), directions @ lines.steps)
     assert far.rate is not None
     gap = far.rate[..., label] - np.delete(far.rate, label, axis=-1).max(-1)
-    chosen = directions[_best(far.probs.mean(0)[:, label], gap.mean(0))][None]
+    limits, gaps = far.probs.mean(0)[:, label], gap.mean(0)
+    first = _best(limits, gaps)
+    alike = int(((limits >= limits[first] * (1 - 1e-9)) & (gaps >= gaps[first])).sum())
+    chosen = directions[first][None]
     probability, gap, gradient = _lead(lines, centre, chosen, label)
     value, slope = (probability[0], gap[0]), gradient[0]
     for _ in range(_IMPROVEMENTS):
@@ -143,7 +156,7 @@ def _steepest(lines: _Lines, label: int, directions: np.ndarray) -> np.ndarray:
         if (probability[best], gap[best]) <= (value[0], value[1] * (1 + 1e-9)):
             break
         chosen, value, slope = tried[best : best + 1], (probability[best], gap[best]), gradient[best]
-    return chosen[0]
+    return chosen[0], alike
 
 
 def _best(probability: np.ndarray, gap: np.ndarray) -> int:
@@ -193,6 +206,6 @@ def _reach(lines: _Lines, label: int, direction: np.ndarray) -> tuple[float, flo
     for places in np.split(_PLACES, np.arange(size, len(_PLACES), size)):
         points = (rows + places[:, None, None] * step).reshape(-1, rows.shape[1])
         probs = lines.subject.probabilities(points).mean(0)[:, label].reshape(len(places), len(rows))
-        if (there := np.median(probs, axis=1) >= SURE).any():
+        if (there := is_sure(np.median(probs, axis=1))).any():
             return confidence, float(places[there.argmax()])
     return confidence, float("nan")

@@ -14,6 +14,8 @@ from knowlimits.ood.panel import AS_IT_IS, Panel
 
 #: A classifier with this confidence is sure of itself.
 SURE = 0.99
+# Confidences that differ by so little are the same.
+_SAME = 1e-9
 # A column makes the model sure of itself if it does so for this share of the rows.
 _MOST = 0.5
 # Rays of the limits of a model, of those of its remedies, and those that are followed to where they settle, of this many
@@ -22,6 +24,8 @@ _RAYS, _OTHER_RAYS, _SETTLED_RAYS, _FEWEST, _CURVE_ROWS = 100_000, 3_000, 3_000,
 # In tables of many columns the rows of all but the first are fewer, down to this many, for so many rays; and those of curves,
 # down to this many, for so many points.
 _FEWEST_WIDE, _WIDE_RAYS, _FEWEST_CURVES, _CURVE_POINTS = 20, 20_000, 8, 100_000
+# Values of so few standard deviations are 0.
+_ROUNDING = 1e-12
 #: Columns that have curves: those that an HTML report has room for.
 CURVES = 250
 #: Standard deviations that curves of the confidence go through.
@@ -74,6 +78,21 @@ class Features:
     sure: dict[str, float]
     confidence: dict[str, float]
 
+    @property
+    def ends(self) -> bool:
+        """Whether a column stops to matter at some value."""
+        return not np.isnan(self.table["last_value"]).all()
+
+    @property
+    def approached(self) -> bool:
+        """Whether the limit of a ray is only approached, so that there is no last place at which something changes."""
+        return bool(np.isnan(self.table["last_unit"]).any())
+
+
+def is_sure(confidence: np.ndarray, level: float = SURE) -> np.ndarray:
+    """Which confidences are so large; 297 votes of 300 are 0.99, whatever rounding makes of them."""
+    return confidence >= level - _SAME
+
 
 def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> Features:
     """Follow every continuous column of the rows towards minus and plus infinity."""
@@ -84,16 +103,19 @@ def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> 
     rows = [subject.rows[some(len(subject.rows), max(least, most // (2 * F)), rng)] for least, most in counts]
     found = [_ends(subject, panel, *block) for block in blocks(rows[0], columns.steps)]
     ends = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
-    distances, units = _quantiles(_settled(subject, rows[2]), F), _quantiles(ends.pop("radius"), F)
+    radius, still = ends.pop("radius"), ends.pop("still")
+    distances, units = _quantiles(_settled(subject, rows[2]), F), _quantiles(radius, F)
     probs = ends.pop("probs")
     limits = _of_remedies(panel, rows[1], columns.steps) | {AS_IT_IS: probs.max(1)}
-    sure = {name: (values >= SURE).reshape(-1, F, 2).mean(0) for name, values in limits.items()}
+    sure = {name: is_sure(values).reshape(-1, F, 2).mean(0) for name, values in limits.items()}
     medians = {name: np.median(values.reshape(-1, F, 2), axis=0) for name, values in limits.items()}
     # Of every column down and up, in this order.
     table = {"feature": np.repeat(columns.names, 2), "towards": np.tile([-np.inf, np.inf], F), "sure": sure[AS_IT_IS].ravel()}
     table |= _spread("confidence", _quantiles(limits[AS_IT_IS], F)) | {"classes": np.array(_classes(probs, subject, F))}
     for what, values in (("settled", distances), ("last_unit", units)):
         table |= _spread(f"{what}_sd", values) | _spread(what, values * columns.deviations[:, None])
+    constant = (still & np.isfinite(radius)).reshape(-1, 2 * F).all(0)
+    table["last_value"] = np.where(constant, _last_values(subject, rows[0], radius), np.nan)
     for score, values in ends.items():
         table |= _spread(score, _quantiles(values, F))
     for remedy in [name for name in limits if name != AS_IT_IS]:
@@ -127,11 +149,39 @@ def _spread(name: str, quantiles: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _ends(subject: Subject, panel: Panel, origins: np.ndarray, directions: np.ndarray) -> dict[str, np.ndarray]:
-    """What the model ends with along rays: the last unit, mean probabilities and their scores."""
+    """What the model ends with along rays: the last unit, mean probabilities, their scores, whether logits stand still."""
     far = far_field(subject.model, origins, directions)
     assert far.radius is not None
-    found = {"radius": far.radius.max(0), "probs": far.probs.mean(0)}
+    assert far.rate is not None
+    found = {"radius": far.radius.max(0), "probs": far.probs.mean(0), "still": (far.rate == 0).all((0, 2))}
     return found | {name: far.score(name) for name in panel.of_probabilities}
+
+
+def _last_values(subject: Subject, rows: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Values of the columns beyond which no row meets anything more, down and up, ``(2 * features,)``.
+
+    Of trees they are the last thresholds. Where nothing is met at all, every value lies beyond: they are infinite.
+
+    Args:
+        subject: the model and its data, of which test rows are looked at, too: the last row of a leaf may be one of them.
+        rows: of the table, ``(n, columns)``.
+        radius: of their rays, in the order ``(n, features, 2)``; nan where something changes for ever.
+    """
+    columns = subject.columns
+    if np.isfinite(radius).any():
+        tested = subject.test_rows[: len(rows)]
+        found = [far_field(subject.model, *block).radius for block in blocks(tested, columns.steps)]
+        rows = np.concatenate([rows, tested])
+        radius = np.concatenate([radius, *(one.max(0) for one in found if one is not None)])
+    ways = np.array([-1.0, 1.0])
+    # Values of the columns that move, and how far they go.
+    starts = rows @ (columns.steps != 0).T
+    gone = radius.reshape(len(rows), -1, 2) * columns.deviations[:, None]
+    last = ways * starts[..., None] + gone
+    # From below, either way.
+    # What is 0 but for rounding is 0.
+    last = np.where(np.abs(last) <= _ROUNDING * columns.deviations[:, None], 0.0, last)
+    return (ways * np.where(gone == 0, -np.inf, last).max(0)).ravel()
 
 
 def _settled(subject: Subject, rows: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ class Findings:
     Attributes:
         model: what the model is called.
         members: how many it has.
+        made_of: what, if it is no network, such as "300 trees"; ``""`` for one.
         classes: labels of its classes, ``(classes,)``.
         columns: those that were moved, and why others were not.
         given, rows, test_rows: how many rows there were, how many of them stand for the data, and how many for familiar ones.
@@ -40,6 +41,7 @@ class Findings:
 
     model: str
     members: int
+    made_of: str
     classes: np.ndarray
     columns: Continuous
     given: int
@@ -80,6 +82,7 @@ def find(subject: Subject, layer: str | None, rng: np.random.Generator, step: Ca
     return Findings(
         model=subject.model.name,
         members=subject.members,
+        made_of=subject.model.made_of,
         classes=subject.classes,
         columns=subject.columns,
         given=subject.given,

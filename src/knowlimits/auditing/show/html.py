@@ -16,7 +16,7 @@ from knowlimits.auditing.find.disc import SCALE, Disc
 from knowlimits.auditing.find.features import PLACES
 from knowlimits.auditing.find.findings import Findings
 from knowlimits.auditing.find.table import Table
-from knowlimits.auditing.show.labels import label, numbers, percent
+from knowlimits.auditing.show.labels import label, numbers, percent, values
 from knowlimits.auditing.show.sentences import notes, title, verdict
 from knowlimits.ood.panel import LAPLACE
 from knowlimits.outputs import check_output, write_atomically
@@ -25,6 +25,8 @@ from knowlimits.outputs import check_output, write_atomically
 _LISTED, _STEEPEST = 600, 10
 # Columns of tables whose numbers the page writes in few digits.
 _IN_FEW_DIGITS = ("settled_sd", "settled_sd_95", "settled", "last_unit_sd", "last_unit", "accuracy", "log_loss")
+# And those whose values it writes in more.
+_VALUES = ("last_value",)
 
 
 def write_report(found: Findings, path: str | os.PathLike, overwrite: bool) -> None:
@@ -62,12 +64,17 @@ def render(found: Findings) -> str:
         ways_moved=found.detection.ways,
         remedies=_rows(found.remedies),
         directions=directions.table.rows(),
-        steepest=directions.steepest.rows()[:_STEEPEST],
+        steepest=directions.steepest.rows()[:_STEEPEST] if directions.alike < directions.tried else [],
+        alike=directions.alike,
         rarest=directions.rarest,
         columns=len(found.columns.names),
         together=int(found.columns.together.sum()),
         has_laplace=LAPLACE in features.curves.confidence,
         disc=found.disc,
+        made_of=found.made_of,
+        ends=found.features.ends,
+        approached=found.features.approached,
+        infinity=float("inf"),
         left_out=found.columns.left_out,
         notes=notes(found),
         style=Markup((page / "report.css").read_text(encoding="utf-8")),
@@ -79,6 +86,7 @@ def render(found: Findings) -> str:
 def _rows(table: Table) -> list[dict[str, Any]]:
     """Rows of a table, with the text of their numbers in few digits under `few`."""
     texts = {name: numbers(column) for name, column in table.columns.items() if name in _IN_FEW_DIGITS}
+    texts |= {name: values(table[name]) for name in _VALUES if name in table.columns}
     return [row | {"few": {name: texts[name][k] for name in texts}} for k, row in enumerate(table.rows())]
 
 

@@ -20,6 +20,16 @@ def number(value: float) -> str:
     return f"{value:.3g}" if size < 1000 else f"{value:,.0f}" if size < 1e6 else f"{value:.1e}"
 
 
+def value(one: float) -> str:
+    """A value of a column in as many digits as tell it from its neighbours; a word where there is none."""
+    return "-" if np.isnan(one) else "any" if np.isinf(one) else f"{one:.5g}"
+
+
+def values(many: Iterable[float]) -> list[str]:
+    """All of them so."""
+    return [value(one) for one in many]
+
+
 def percent(share: float, digits: int = 1) -> str:
     """A share in percent, a dash where there is none."""
     return "-" if np.isnan(share) else f"{share:.{digits}%}"

@@ -6,7 +6,7 @@ from knowlimits.auditing.find.detection import Detection
 from knowlimits.auditing.find.directions import Directions
 from knowlimits.auditing.find.features import SURE
 from knowlimits.auditing.find.findings import Findings
-from knowlimits.auditing.show.labels import label, number
+from knowlimits.auditing.show.labels import label, number, value
 from knowlimits.ood.panel import AS_IT_IS, GUARDED, LAPLACE
 
 # Columns that a sentence names.
@@ -51,8 +51,20 @@ def notes(found: Findings) -> list[str]:
     sentences += _moved_apart(found)
     if not found.labelled:
         sentences.append("No labels were given: the model's own predictions stand for them.")
-    if found.without_laplace:
-        sentences.append(f"No last-layer Laplace: {found.without_laplace}")
+    if found.features.approached:
+        sentences.append("A dash for the last change: that limit is only approached, ever more closely.")
+    return sentences + _left_out(found)
+
+
+def _left_out(found: Findings) -> list[str]:
+    """What looks at something that the model does not have."""
+    if found.made_of and found.without_laplace:
+        names = [label(name) for name in found.without_detectors]
+        scores = f", and scores of these ({', '.join(names)})" if names else ""
+        # One reason for features, another for logits.
+        lacks = "layers and logits" if len({*found.without_detectors.values()}) > 1 else "a last layer"
+        return [f"{found.model} is made of {found.made_of}, without {lacks}: left out is last-layer Laplace{scores}."]
+    sentences = [f"No last-layer Laplace: {found.without_laplace}"] if found.without_laplace else []
     for why in dict.fromkeys(found.without_detectors.values()):
         names = [label(name) for name, reason in found.without_detectors.items() if reason == why]
         sentences.append(f"Scores that were left out: {', '.join(names)}. {why}")
@@ -108,14 +120,18 @@ def _overall(found: Findings, share: float) -> str:
 def _soonest(found: Findings) -> list[str]:
     if not found.features.caught:
         return []
-    first = found.features.table.take(found.features.order[:1]).rows()[0]
+    place = found.features.order[0]
+    first = found.features.table.take(np.array([place])).rows()[0]
     if np.isnan(first["settled_sd_95"]):
         return []
     way = "up" if first["towards"] > 0 else "down"
+    last = ""
+    if np.isfinite(first["last_value"]):
+        last = f" Beyond {first['feature']} = {value(first['last_value'])} nothing changes any more."
     return [
         f"Soonest along {str(first['feature'])!r}, {way}: after {first['settled_sd_95']:.3g} standard deviations "
         f"({number(first['settled_95'])} of its own unit) 95% of the rows are within 0.01 of that limit, in class "
-        f"{first['classes']}."
+        f"{first['classes']}.{last}"
     ]
 
 
@@ -138,10 +154,17 @@ def _rarest(directions: Directions) -> list[str]:
         for name, change in zip(directions.steepest["feature"][:3], directions.steepest["change"][:3], strict=True)
         if change != 0
     ]
+    of = f"Of its rarest class, {directions.rarest!s} ({directions.share:.1%} of the rows), it is "
+    if directions.alike == directions.tried:
+        return [f"{of}as sure in all of {directions.tried:,} directions: the probability tends to {directions.confidence:.2f}."]
+    tried, say = "", ""
+    if not directions.improved and directions.alike > 1:
+        tried, say = f" in {directions.alike:,} of {directions.tried:,} directions,", ", say"
+    elif not directions.improved:
+        tried = f", of {directions.tried:,} directions,"
     reach = "" if np.isnan(directions.reach) else f", and is {SURE:.0%} after {directions.reach:.2g} standard deviations"
     return [
-        f"Of its rarest class, {directions.rarest!s} ({directions.share:.1%} of the rows), it is surest towards "
-        f"{', '.join(parts)}: there the probability tends to {directions.confidence:.2f}{reach}."
+        f"{of}surest{tried} towards {', '.join(parts)}{say}: there the probability tends to {directions.confidence:.2f}{reach}."
     ]
 
 

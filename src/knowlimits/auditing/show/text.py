@@ -8,7 +8,7 @@ from knowlimits.auditing.find.detection import RADII, Detection
 from knowlimits.auditing.find.features import Features
 from knowlimits.auditing.find.findings import Findings
 from knowlimits.auditing.find.table import Table
-from knowlimits.auditing.show.labels import label, numbers, percent
+from knowlimits.auditing.show.labels import label, numbers, percent, values
 from knowlimits.auditing.show.sentences import notes, title, verdict
 
 _WIDTH = 110
@@ -46,10 +46,11 @@ def _features(found: Features) -> list[str]:
             "confidence": [f"{value:.3f}" for value in shown["confidence"]],
             "5% to 95%": [f"{low:.3f} to {high:.3f}" for low, high in spread],
             "class": [textwrap.shorten(classes, 24, placeholder="...") for classes in shown["classes"].tolist()],
+            **({"beyond": values(shown["last_value"])} if found.ends else {}),
             "settled, sd": numbers(shown["settled_sd"]),
             "95%": numbers(shown["settled_sd_95"]),
             "own unit": numbers(shown["settled"]),
-            "last unit, sd": numbers(shown["last_unit_sd"]),
+            "last change, sd": numbers(shown["last_unit_sd"]),
         }
     )
 
@@ -58,8 +59,8 @@ def _detection(found: Detection) -> list[str]:
     # Along one column.
     low, auroc, high, refused = (values[:, 0] for values in (found.auroc_low, found.auroc, found.auroc_high, found.refused))
     columns = {"score": [label(score) for score in found.scores]}
-    for radius, values in zip(RADII, auroc.T, strict=True):
-        columns["inf" if np.isinf(radius) else f"{radius:g}"] = [f"{value:.2f}" for value in values]
+    for radius, rates in zip(RADII, auroc.T, strict=True):
+        columns["inf" if np.isinf(radius) else f"{radius:g}"] = [f"{rate:.2f}" for rate in rates]
     columns["95% interval"] = [f"{a:.2f} to {b:.2f}" for a, b in zip(low[:, -1], high[:, -1], strict=True)]
     return _aligned(columns | {"refused at inf": [f"{share:.0%}" for share in refused[:, -1]]})
 

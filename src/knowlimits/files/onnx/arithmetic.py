@@ -109,6 +109,16 @@ def cast(x: Tensor, kind: str) -> Tensor:
     return x.to(torch.int64 if kind == "int" else torch.bool)
 
 
+def whole(x: Tensor) -> Tensor:
+    """Floats without what is behind the point, as casts to integers leave them."""
+    return torch.trunc(x) if x.is_floating_point() else x.to(torch.float64)
+
+
+def is_true(x: Tensor) -> Tensor:
+    """Whether numbers are not 0, as casts to truth values have it."""
+    return x if x.dtype == torch.bool else x != 0
+
+
 def _power(o: Operation) -> Any:
     x, exponent = o.take(2)
     return x if o.building.scalar(exponent) == 1 and exponent.ndim == 0 else o.call(power, x, exponent)
@@ -131,10 +141,11 @@ def _cast_to(o: Operation, kind: str | None) -> Any:
         raise UnsupportedOperation("it casts to what is no number of a type that torch computes with")
     if not isinstance(x, fx.Node) or x not in building.data or kind == "float":
         return o.call(cast, x, kind)
-    if kind == "bool" or x not in building.integers | building.whole:
-        raise UnsupportedOperation("it casts numbers that hang on the model's input to integers or truth values, which jump")
+    # Both jump where numbers hang on the model's input: along rays that move these they are refused.
+    if kind == "bool":
+        return o.call(is_true, x)
     # Integers stay float64: a node of its own, as they are integers from here on.
-    node = o.call(cast, x, "float")
+    node = o.call(cast, x, "float") if x in building.integers | building.whole else o.call(whole, x)
     building.integers.add(node)
     return node
 
@@ -160,12 +171,14 @@ TABLE = {
     "CastLike": Operator(_cast_like, takes_integers=True),
     # Of shapes; far fields refuse them, as they jump.
     "Where": plain(where),
-    "Equal": plain(equal),
+    # Whole numbers are equal as floats, too.
+    "Equal": Operator(lambda o: o.call(equal, *o.take(2)), takes_integers=True),
     "Greater": plain(greater),
     "GreaterOrEqual": plain(greater_or_equal),
     "Less": plain(less),
     "LessOrEqual": plain(less_or_equal),
     "Not": plain(torch.logical_not),
+    "IsNaN": plain(torch.isnan),
     "And": plain(both),
     "Or": plain(either),
 }

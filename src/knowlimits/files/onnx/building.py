@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from knowlimits.files.budget import Meter
-from knowlimits.files.onnx.graph import Node
+from knowlimits.files.onnx.graph import Node, is_double
 from knowlimits.files.onnx.sizes import ints
 from knowlimits.follow import UnsupportedOperation
 
@@ -24,6 +24,7 @@ class Building:
         data: nodes that hang on the numbers of the input, not only on its shape.
         integers: those of them that are integers in the file, and float64 here.
         whole: those of them that are floats in the file and made of integers.
+        doubles: those of them that are in double precision in the file.
         constants: values of the nodes that stand for constants.
         meter: of what is computed at once, and kept.
     """
@@ -36,6 +37,7 @@ class Building:
         self.data: set[fx.Node] = set()
         self.integers: set[fx.Node] = set()
         self.whole: set[fx.Node] = set()
+        self.doubles: set[fx.Node] = set()
         self.constants: dict[fx.Node, Tensor] = {}
 
     def call(self, function: Callable[..., Any], *args: Any, of_shape: bool = False) -> Any:
@@ -111,6 +113,11 @@ class Operation:
         """`Building.call`."""
         return self.building.call
 
+    @property
+    def double(self) -> bool:
+        """Whether it is given numbers in double precision."""
+        return not self.building.doubles.isdisjoint(v for v in self.inputs if isinstance(v, fx.Node))
+
     def take(self, needed: int, optional: int = 0) -> list[Any]:
         """The first inputs: so many that must be there, and so many that may be left out, None for those."""
         values = [*self.inputs, *[None] * (needed + optional)][: needed + optional]
@@ -175,8 +182,11 @@ class Operator:
             )
         result = self.convert(operation)
         results = list(result) if isinstance(result, tuple | list) else [result]
+        made = [r for r in results if isinstance(r, fx.Node)]
         if integers and self.moves:
-            building.integers.update(r for r in results if isinstance(r, fx.Node))
+            building.integers.update(made)
+        if is_double(operation.node.get("to", 0)) if operation.node.key == ("", "Cast") else operation.double:
+            building.doubles.update(made)
         return results
 
 

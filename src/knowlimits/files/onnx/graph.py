@@ -27,6 +27,13 @@ def kind_of(element: int) -> str | None:
     return "float" if name in _FLOATS else "int" if name in _INTS else "bool" if name == "BOOL" else None
 
 
+def is_double(element: int) -> bool:
+    """Whether a data type of ONNX is that of floats in double precision."""
+    from onnx import TensorProto
+
+    return element == TensorProto.DOUBLE
+
+
 def as_constant(tensor: Any) -> Tensor:
     """A tensor of the file; floats in float64, integers in int64."""
     from onnx import numpy_helper

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from knowlimits.files.budget import Meter, Taken
 from knowlimits.files.onnx.building import Building, Value
 from knowlimits.files.onnx.convert import convert, errors_name
-from knowlimits.files.onnx.graph import Graph, kind_of
+from knowlimits.files.onnx.graph import Graph, is_double, kind_of
 from knowlimits.files.onnx.logits import find_logits
 from knowlimits.files.onnx.places import slice_axes
 from knowlimits.files.onnx.screen import screened
@@ -33,7 +33,9 @@ class ImportedModel(nn.Module):
         classes_: labels, if the file states them, else None.
         feature_names_in_: names of the features, if each is an input of its own in the file, else None.
         n_features_in_: number of features, or None for inputs of other shapes than ``(n, features)``.
-        outputs_: "logits" where what made probabilities of them was left off; None where it is to be found out what it returns.
+        outputs_: "logits" where what made probabilities of them was left off, "probabilities" where they are named so and
+            nothing could be left off; None where it is to be found out what it returns.
+        gaps_: whether inputs may have gaps (nan), as what fills them or trees look at them first.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ImportedModel(nn.Module):
         self.feature_names_in_ = feature_names
         self.n_features_in_ = n_features
         self.outputs_ = outputs
+        self.gaps_ = False
         self._first: Taken | None = None
         self._known: set[tuple[int, ...]] = set()
 
@@ -114,8 +117,7 @@ def _read(content: bytes, name: str) -> ImportedModel:
     names, shape, values = _inputs(model.graph, building)
     module = convert(graph, head, building, values, {(f.domain, f.name) for f in model.functions})
     n_features = shape[0] if len(shape) == 1 and shape[0] else None
-    outputs = "logits" if head.replaced else None
-    imported = ImportedModel(module, name, head.classes, names, n_features, outputs).eval()
+    imported = ImportedModel(module, name, head.classes, names, n_features, head.outputs).eval()
     _try_out(imported, shape)
     return imported
 
@@ -139,6 +141,7 @@ def _inputs(graph: Any, building: Building) -> tuple[np.ndarray | None, list[int
             raise ValueError("its inputs must be one tensor, or a column of shape (n, 1) for each feature")
         nodes = [building.call(slice_axes, x, [i], [i + 1], [1], None) for i in range(len(inputs))]
     building.integers.update(node for node, kind in zip(nodes, kinds, strict=True) if kind == "int")
+    building.doubles.update(node for node, i in zip(nodes, inputs, strict=True) if is_double(i.type.tensor_type.elem_type))
     values: dict[str, Value] = {i.name: node for i, node in zip(inputs, nodes, strict=True)}
     if len(inputs) == 1:
         return None, sizes[0], values
@@ -162,8 +165,18 @@ def _try_out(imported: ImportedModel, shape: list[int]) -> None:
     x = torch.zeros(allow([_FEW, *shape]), dtype=torch.float64)
     with torch.no_grad():
         out = imported._metered(x)
-    if out.ndim != 2 or out.shape[0] != _FEW or not out.is_floating_point():
-        raise ValueError(f"its output must have shape (n, classes). Got {tuple(out.shape)} for n = {_FEW} instead")
+        if out.ndim != 2 or out.shape[0] != _FEW or not out.is_floating_point():
+            raise ValueError(f"its output must have shape (n, classes). Got {tuple(out.shape)} for n = {_FEW} instead")
+        imported.gaps_ = _takes_gaps(imported, x)
     classes = max(out.shape[1], 2)
     if imported.classes_ is not None and len(imported.classes_) != classes:
         raise ValueError(f"it names {len(imported.classes_)} classes and has logits for {classes}")
+
+
+def _takes_gaps(imported: ImportedModel, like: Tensor) -> bool:
+    """Whether rows of nothing but gaps have an output that is a number."""
+    try:
+        return bool(imported._metered(torch.full_like(like, torch.nan)).isfinite().all())
+    except (ValueError, ArithmeticError):
+        # Families may refuse what is no number.
+        return False

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from knowlimits.files.onnx.building import Operation, Operator
 from knowlimits.files.onnx.sizes import Sizes, ints
+from knowlimits.follow import UnsupportedOperation
 
 
 def _axes(x: Tensor, axes: Sizes | None) -> list[int]:
@@ -56,7 +57,28 @@ def _reduce(function: Callable[..., Any]) -> Operator:
     return Operator(convert)
 
 
+def argmax(x: Tensor, axis: int, keep: bool) -> Tensor:
+    """The place of the largest number along an axis, of the first of several."""
+    return torch.argmax(x, axis, keep)
+
+
+def argmin(x: Tensor, axis: int, keep: bool) -> Tensor:
+    """The place of the smallest number along an axis, of the first of several."""
+    return torch.argmin(x, axis, keep)
+
+
+def _place(function: Callable[..., Any]) -> Operator:
+    def convert(o: Operation) -> Any:
+        if o.node.get("select_last_index", 0):
+            raise UnsupportedOperation("of several largest or smallest numbers it must take the first")
+        return o.call(function, *o.take(1), o.node.get("axis", 0), bool(o.node.get("keepdims", 1)))
+
+    return Operator(convert)
+
+
 TABLE = {
+    "ArgMax": _place(argmax),
+    "ArgMin": _place(argmin),
     "ReduceSum": _reduce(reduce_sum),
     "ReduceL1": _reduce(reduce_l1),
     "ReduceMean": _reduce(reduce_mean),

@@ -3,6 +3,7 @@
 Exporters write activations as products where the opset has no operator for them, and products are not piecewise linear.
 """
 
+import itertools
 import math
 from typing import Any
 
@@ -11,11 +12,12 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from knowlimits.files.onnx.activations import hard_sigmoid, softplus
-from knowlimits.files.onnx.arithmetic import add, divide, multiply, power, subtract
+from knowlimits.files.onnx.arithmetic import add, cast, divide, is_true, multiply, power, subtract
 from knowlimits.files.onnx.building import Building, parameter
 from knowlimits.files.onnx.linear import is_row
 from knowlimits.files.onnx.norms import layer_norm
-from knowlimits.files.onnx.reductions import reduce_mean
+from knowlimits.files.onnx.places import concat
+from knowlimits.files.onnx.reductions import reduce_mean, reduce_sum
 
 # Constants come in float32.
 _CLOSE = 1e-6
@@ -107,6 +109,49 @@ def _erf_argument(building: Building, gate: Any) -> Any:
     return None
 
 
+def _quotient(building: Building, above: Any, below: Any) -> Any:
+    """A sigmoid, sigmoids that are divided by their sum, or a layer norm."""
+    if building.scalar(above) == 1:
+        return _inverse(building, below)
+    return _shares(building, above, below) or _standardized(building, above, below)
+
+
+def _shares(building: Building, above: Any, below: Any) -> Any:
+    """Sigmoids p as ``(p + m) / (sum p + m k)``, where m is 1 if the sum is 0 and else 0, so that k classes are then equal.
+
+    The sum is 0 only where all of them are too small for floats: there those count that fall slowest, as everywhere.
+    """
+    if not (_is(above, add) and _is(below, add) and len(above.args) == len(below.args) == 2):
+        return None
+    for (p, mask), (total, masked) in itertools.product((above.args, above.args[::-1]), (below.args, below.args[::-1])):
+        one_axis = _is(total, reduce_sum) and total.args[0] is p and total.args[2] and len(total.args[1]) == 1
+        if one_axis and _is_mask(mask, total) and _is(masked, multiply) and mask in masked.args:
+            sigmoids = p.args[:-1] if _is(p, concat) else (p,)
+            if all(_is(sigmoid, torch.sigmoid) for sigmoid in sigmoids):
+                parts = [sigmoid.args[0] for sigmoid in sigmoids]
+                logits = building.call(concat, *parts, p.args[-1]) if len(parts) > 1 else parts[0]
+                return building.call(torch.softmax, building.call(F.logsigmoid, logits), total.args[1][0])
+    return None
+
+
+def _is_mask(value: Any, total: Any) -> bool:
+    """Whether a value is 1 where a sum is 0, and else 0."""
+    if not (_is(value, cast) and _is(value.args[0], torch.logical_not)):
+        return False
+    truth = value.args[0].args[0]
+    return _is(truth, is_true) and truth.args[0] is total
+
+
+def _inverse(building: Building, below: Any) -> Any:
+    """``1 / (1 + exp(x))`` is a sigmoid of -x, which ends where exp(x) does not."""
+    if not _is(below, add) or len(below.args) != 2:
+        return None
+    for one, exponential in (below.args, below.args[::-1]):
+        if building.scalar(one) == 1 and _is(exponential, torch.exp):
+            return building.call(torch.sigmoid, building.call(torch.neg, exponential.args[0]))
+    return None
+
+
 def _standardized(building: Building, centred: Any, spread: Any) -> Any:
     """``(x - mean) / sqrt(variance + eps)`` over last axes as one layer norm; None if the quotient is another."""
     if not (_is(centred, subtract) and _is(spread, torch.sqrt) and _is(spread.args[0], add)):
@@ -127,4 +172,4 @@ def _standardized(building: Building, centred: Any, spread: Any) -> Any:
 
 
 # By the function that comes last.
-_LAST = {add: _biased, multiply: _gated, divide: _standardized}
+_LAST = {add: _biased, multiply: _gated, divide: _quotient, torch.reciprocal: _inverse}

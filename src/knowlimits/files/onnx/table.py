@@ -4,12 +4,27 @@ To add an operator, write what it does in the file of its subject, enter it in t
 `tests/files/onnx_models.py` a case, or the tests fail.
 """
 
-from knowlimits.files.onnx import activations, arithmetic, linear, ml, norms, places, reductions, shapes, windows
+from knowlimits.files.onnx import (
+    activations,
+    arithmetic,
+    encoders,
+    linear,
+    machines,
+    ml,
+    norms,
+    places,
+    reductions,
+    shapes,
+    trees,
+    windows,
+)
 from knowlimits.files.onnx.building import Operator
 from knowlimits.files.onnx.graph import ML, Key
 
 SUBJECTS = (arithmetic, activations, linear, norms, windows, reductions, shapes, places)
+# Of the domain ai.onnx.ml.
+OF_ML = (ml, encoders, trees, machines)
 
 # By domain and name.
 TABLE: dict[Key, Operator] = {("", name): operator for subject in SUBJECTS for name, operator in subject.TABLE.items()}
-TABLE |= {(ML, name): operator for name, operator in ml.TABLE.items()}
+TABLE |= {(ML, name): operator for subject in OF_ML for name, operator in subject.TABLE.items()}

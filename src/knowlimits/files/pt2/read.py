@@ -93,7 +93,8 @@ class _Refused(ValueError):
 def pickled(name: str) -> str:
     """What is said of a pickle."""
     return (
-        f"{name} is a pickle, which runs code when it is loaded; save the model by torch.export.save, ONNX or knowlimits.save."
+        f"{name} is a pickle, which runs code when it is loaded; save the model by torch.export.save, ONNX, skops (for "
+        "scikit-learn) or knowlimits.save."
     )
 
 

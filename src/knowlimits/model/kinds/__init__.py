@@ -4,16 +4,24 @@ A kind is entered under ``"package.ClassName"``, and looked up along a thing's c
 tell whether a thing is of it. What comes first among a thing's own classes wins, so that a subclass can be a kind of its own.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from knowlimits.model.asked import Asked
 from knowlimits.model.kinds.bagging import read_bagging
+from knowlimits.model.kinds.boosting import BOOSTING
 from knowlimits.model.kinds.calibration import read_calibrated
+from knowlimits.model.kinds.catboost import CATBOOST
 from knowlimits.model.kinds.delegates import delegated, read_search, read_thresholded
-from knowlimits.model.kinds.linear import read_logistic
+from knowlimits.model.kinds.discriminants import DISCRIMINANTS
+from knowlimits.model.kinds.forests import FORESTS
+from knowlimits.model.kinds.gaussian_process import GAUSSIAN_PROCESSES
+from knowlimits.model.kinds.lightgbm import LIGHTGBM
+from knowlimits.model.kinds.linear import LINEAR
 from knowlimits.model.kinds.lists import read_dict, read_list
 from knowlimits.model.kinds.modules import read_module, read_program
+from knowlimits.model.kinds.naive_bayes import NAIVE_BAYES
+from knowlimits.model.kinds.neighbours import NEIGHBOURS
 from knowlimits.model.kinds.one_vs_rest import read_one_vs_rest
 from knowlimits.model.kinds.ours import read_ours
 from knowlimits.model.kinds.perceptron import read_perceptron
@@ -21,7 +29,9 @@ from knowlimits.model.kinds.pipelines import read_pipeline
 from knowlimits.model.kinds.refused import REFUSED
 from knowlimits.model.kinds.skorch import read_skorch
 from knowlimits.model.kinds.stacking import read_stacking
+from knowlimits.model.kinds.support_vectors import SUPPORT_VECTORS
 from knowlimits.model.kinds.voting import read_voting
+from knowlimits.model.kinds.xgboost import XGBOOST
 from knowlimits.model.model import Model
 
 Kind = Callable[[Any, Asked], Model]
@@ -32,7 +42,6 @@ KINDS: dict[str, Kind] = {
     "torch.ExportedProgram": read_program,
     "knowlimits.StackClassifier": read_ours,
     "sklearn.MLPClassifier": read_perceptron,
-    "sklearn.LogisticRegression": read_logistic,
     "sklearn.Pipeline": read_pipeline,
     "sklearn.BaseSearchCV": read_search,
     "sklearn.BaseThresholdClassifier": read_thresholded,
@@ -49,15 +58,26 @@ KINDS: dict[str, Kind] = {
     "builtins.tuple": read_list,
     "builtins.dict": read_dict,
     "torch.ModuleList": read_list,
+    **LINEAR,
+    **FORESTS,
+    **BOOSTING,
+    **NAIVE_BAYES,
+    **DISCRIMINANTS,
+    **SUPPORT_VECTORS,
+    **GAUSSIAN_PROCESSES,
+    **NEIGHBOURS,
+    **XGBOOST,
+    **LIGHTGBM,
+    **CATBOOST,
     **REFUSED,
 }
 
 
 def kind_of(model: Any) -> Kind | None:
     """How a thing is read, or None where no kind is known of it."""
-    return next((KINDS[name] for name in _names(type(model)) if name in KINDS), None)
+    return next((KINDS[name] for name in map(name_of, type(model).__mro__) if name in KINDS), None)
 
 
-def _names(cls: type) -> Iterator[str]:
-    for one in cls.__mro__:
-        yield f"{one.__module__.partition('.')[0]}.{one.__name__}"
+def name_of(cls: type) -> str:
+    """The name that a class is entered under."""
+    return f"{cls.__module__.partition('.')[0]}.{cls.__name__}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,15 @@ from torch import Tensor
 
 from knowlimits.model.arrays import first_line
 from knowlimits.model.asked import Asked
+from knowlimits.model.composed import Part
+from knowlimits.model.families.family import Family
 from knowlimits.model.model import Model
 from knowlimits.model.own import answered
 from knowlimits.model.proof import check_predictions
 
 # Rows that a reading is proven on.
 _ROWS = 8
-_LIBRARIES = ("knowlimits", "sklearn", "imblearn", "skorch")
+_LIBRARIES = ("knowlimits", "sklearn", "imblearn", "skorch", "xgboost", "lightgbm")
 # How much sums of probabilities are off by rounding, in single precision.
 _SUM = 1e-3
 
@@ -57,6 +60,29 @@ def columns_of(model: Any) -> dict[str, Any]:
     }
 
 
+def one_label(model: Any) -> None:
+    """Refuse an estimator of scikit-learn's that was fitted to several labels per row.
+
+    Raises:
+        ValueError: with what to do.
+    """
+    if getattr(model, "n_outputs_", 1) > 1:
+        raise several_labels(model)
+
+
+def several_classes(model: Any) -> None:
+    """Refuse an estimator that was fitted to rows of one class alone.
+
+    Raises:
+        ValueError: with what to do.
+    """
+    if len(model.classes_) < 2:
+        raise ValueError(
+            f"model must tell classes apart. Got {_with_article(model)} that saw one class alone, {model.classes_[0]!r}: fit "
+            "it to rows of two at least."
+        )
+
+
 def several_labels(model: Any) -> ValueError:
     """The error for a model of which several labels may be true at once."""
     return ValueError(
@@ -73,8 +99,12 @@ def proven(found: Model, model: Any, asked: Asked) -> Model:
     Raises:
         ValueError: if they differ, with the two numbers.
     """
-    if not hasattr(model, "predict_proba"):
-        raise ValueError(f"model must have predict_proba. Got {_with_article(model)} that has none, and so no probabilities.")
+    scores = not hasattr(model, "predict_proba")
+    if scores and not asked.decision:
+        raise ValueError(
+            f"model must have predict_proba. Got {_with_article(model)} that has none, and so no probabilities: fit a "
+            "CalibratedClassifierCV of it, say."
+        )
     found = dataclasses.replace(found, own=model) if _predicts_otherwise(model) else found
     rows = drawn_rows(found) if asked.rows is None else some(asked.rows)
     if rows is None:
@@ -84,7 +114,7 @@ def proven(found: Model, model: Any, asked: Asked) -> Model:
         # Torch modules take no others.
         rows = rows.astype(np.float32)
     try:
-        own = _quietly(model, rows)
+        own = _quietly(model.decision_function if scores else model.predict_proba, rows)
     except Exception as error:
         # Whatever an estimator raises about rows that no person has made.
         if asked.rows is not None:
@@ -93,6 +123,9 @@ def proven(found: Model, model: Any, asked: Asked) -> Model:
             f"X must be given, a few rows as the model takes them, as {type(model).__name__} takes none that could be made up. "
             f"Got {type(error).__name__} from it: {first_line(error)}."
         ) from error
+    if scores:
+        _check_scores(found, rows, own.reshape(len(own), -1), single)
+        return found
     # Probabilities that all underflow are none, and not held against the reading.
     own = np.where(own.sum(-1, keepdims=True) == 0, np.nan, own)
     read = found.predict_proba(rows)
@@ -101,15 +134,35 @@ def proven(found: Model, model: Any, asked: Asked) -> Model:
             f"model cannot be read for certain: at row {int(lost.argmax())} it predicts, and nothing finite comes of what was "
             "read. Pass rows without gaps, or the network inside it."
         )
+    single |= any(isinstance(part, Family) and part.single for network in found.inner for part in network.modules())
     check_predictions(read, own.astype(np.float32) if single else own)
     return found
 
 
-def _quietly(model: Any, rows: Any) -> np.ndarray:
+def _check_scores(found: Model, rows: Any, own: np.ndarray, single: bool) -> None:
+    """Hold a decision function to the model's own, ``(n, columns)``, in sizes of its numbers.
+
+    Raises:
+        ValueError: if they differ, with the two numbers.
+    """
+    points = found.entering(found.points("X", rows))
+    with torch.no_grad():
+        read = Part(found.networks, own.shape[1]).scores(points).numpy()
+    precision = np.finfo(np.float32 if single else np.float64).eps ** 0.5
+    off = np.abs(read - own) - precision * (1 + np.abs(own)) if read.shape == own.shape else np.ones((1, 1))
+    if off.max() > 0:
+        row = int(off.max(1).argmax())
+        raise ValueError(
+            f"model cannot be read for certain: at row {row} its decision function was read as {read[row].tolist()}, and is "
+            f"{own[row].tolist()}."
+        )
+
+
+def _quietly(method: Callable[[Any], Any], rows: Any) -> np.ndarray:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # Behind steps names of columns are lost, of which scikit-learn warns.
         warnings.simplefilter("ignore", UserWarning)
-        return np.asarray(answered(model.predict_proba, rows))
+        return np.asarray(answered(method, rows))
 
 
 def _predicts_otherwise(model: Any) -> bool:
@@ -162,4 +215,4 @@ def _with_article(model: Any) -> str:
     name = type(model).__name__
     # MLP and SVC are spelled, and "one" begins as "we" does.
     vowel = name[0] in "AEIO" and not name.startswith("One")
-    return f"{'an' if vowel or name.startswith(('MLP', 'SVC', 'SGD')) else 'a'} {name}"
+    return f"{'an' if vowel or name.startswith(('MLP', 'SVC', 'SGD', 'XGB', 'LGBM')) else 'a'} {name}"

@@ -16,6 +16,7 @@ from knowlimits.model.kinds.fitted import columns_of
 from knowlimits.model.looking import guessed_rows, look
 from knowlimits.model.model import Model, check_numbers
 from knowlimits.model.modes import check_mode
+from knowlimits.model.network import takes_gaps
 from knowlimits.model.proof import check_forward
 from knowlimits.model.signature import Called
 from knowlimits.model.stack import Stack
@@ -37,7 +38,10 @@ def read_module(module: nn.Module, asked: Asked) -> Model:
     if asked.inputs is not None or asked.output is not None:
         module, copy = (Called(one, asked.inputs, asked.output) for one in (module, copy))
     with one_thread(are_small([copy])):
-        rows = guessed_rows(copy, found["n_features_in_"]) if asked.rows is None else as_points(asked.name, asked.rows)
+        if asked.rows is None:
+            rows = guessed_rows(copy, found["n_features_in_"])
+        else:
+            rows = as_points(asked.name, asked.rows, gaps=takes_gaps(module))
     stated = getattr(module, "outputs_", None)
     outputs = asked.outputs or (None if stated is None else chosen(Outputs, "outputs_ of the model", stated))
     with one_thread(are_small([copy], rows[0].numel())):

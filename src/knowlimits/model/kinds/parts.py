@@ -1,5 +1,6 @@
 """Models that are parts of another one: how they are read, and brought to the same inputs."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,23 +12,24 @@ from knowlimits.model.asked import Asked
 from knowlimits.model.chains import Selection
 from knowlimits.model.composed import Answer, Answers, Columns, Mixture, Part, Reordered
 from knowlimits.model.endings import Last, Outputs
+from knowlimits.model.kinds.polynomials import decision_of
 from knowlimits.model.model import Model
 from knowlimits.model.network import Axes, Network
 from knowlimits.model.stack import Stack
-from knowlimits.model.steps import Moves, Steps
+from knowlimits.model.steps import Steps
 
 Networks = Sequence[Network | Stack]
 
 
-def read_part(asked: Asked, whole: Any, label: str, part: Any, rows: Any = None) -> Model:
-    """A part of a model, with rows as it takes them.
+def read_part(asked: Asked, whole: Any, label: str, part: Any, rows: Any = None, decision: bool = False) -> Model:
+    """A part of a model, with rows as it takes them; one without probabilities if its decision function will do.
 
     Raises:
         TypeError: if it is of no kind that is known, or anything else that reading it raises, with the part's name.
         ValueError: as said.
     """
     with named_in(whole, label):
-        return asked.read(part, rows)
+        return dataclasses.replace(asked, decision=decision).read(part, rows)
 
 
 @contextmanager
@@ -88,7 +90,7 @@ def on_same_inputs(
     """
     columns, names = about["n_features_in_"], about["feature_names_in_"]
     places = [tuple(map(int, one)) for one in chosen] if chosen is not None else [None] * len(parts)
-    if all(_can_be_layers(part) for part in parts):
+    if all(part.as_layers for part in parts):
         return None, [_taking(own, part.networks) for own, part in zip(places, parts, strict=True)], nn.Identity()
     if columns is None and len(shape := getattr(asked.rows, "shape", ())) == 2:
         columns = int(shape[1])
@@ -101,18 +103,13 @@ def on_same_inputs(
     for own, part in zip(places, parts, strict=True):
         selection = [] if own is None else [Selection(own)]
         inside = () if part.steps is None else part.steps.chain.transformers
-        tables.append(Steps.of([*selection, *inside], asked.rows, columns, names))
+        tables.append(Steps.of([*selection, *inside], asked.rows, columns, names, gaps=part.gaps))
     tables += [Steps.of([], asked.rows, columns, names)] if itself else []
     steps = Steps.side_by_side(tables)
     widths = [table.transform(table.bases[:1]).shape[1] for table in tables]
     slices = [tuple(range(end - width, end)) for end, width in zip(np.cumsum(widths).tolist(), widths, strict=True)]
     networks = [_taking(own, part.inner) for own, part in zip(slices, parts, strict=False)]
     return steps, networks, Columns(slices[-1])
-
-
-def _can_be_layers(part: Model) -> bool:
-    """Whether a part has no steps, or such as can be a layer of its networks, which take no gaps."""
-    return part.steps is None or all(column.moves is Moves.AFFINE and not column.gaps for column in part.steps.columns)
 
 
 def _taking(places: tuple[int, ...] | None, networks: Networks) -> Networks:
@@ -160,10 +157,16 @@ def answers(part: Model, networks: Networks, answer: Answer) -> Answers:
     Raises:
         ValueError: for a decision function that is none of networks.
     """
-    if answer is Answer.SCORES and part.returns is not Outputs.LOGITS:
+    decided = all(isinstance(network, Network) and network.decision is not None for network in networks)
+    if answer is Answer.SCORES and part.returns is not Outputs.LOGITS and not decided:
         raise ValueError(
             f"parts with a decision function must be networks that give it. Got {part.name}, whose own is not known: use its "
             "probabilities (stack_method='predict_proba'), or an estimator without a decision_function, such as MLPClassifier."
+        )
+    if answer is Answer.SCORES and decision_of(networks) is not None:
+        raise ValueError(
+            f"parts with a decision function must have one that grows in proportion to a at most. Got {part.name}, whose own "
+            "grows as a power of it: use its probabilities (stack_method='predict_proba')."
         )
     return Answers(distribution(part, networks), answer)
 
@@ -179,7 +182,9 @@ def classes_of(part: Model) -> int:
     return len(part.classes_)
 
 
-def composed(module: Any, returns: Outputs, places: Sequence[int] | None, classes: int) -> Network:
+def composed(
+    module: Any, returns: Outputs, places: Sequence[int] | None, classes: int, decision: nn.Module | None = None
+) -> Network:
     """A module of `knowlimits.model.composed` as a network.
 
     Args:
@@ -187,10 +192,11 @@ def composed(module: Any, returns: Outputs, places: Sequence[int] | None, classe
         returns: what it returns.
         places: those of the model's classes that its outputs are; all without it.
         classes: how many classes the model has.
+        decision: as `Network` has it.
     """
     own = None if places is None or tuple(places) == tuple(range(classes)) else (tuple(places), classes)
     module = module.double().requires_grad_(False)
-    return Network(module, Axes.MEMBERS_FIRST, 1, returns=returns, places=own)
+    return Network(module, Axes.MEMBERS_FIRST, 1, returns=returns, places=own, decision=decision)
 
 
 def mean(parts: Sequence[Part], weights: Any, classes: int) -> tuple[Network | Stack, ...]:

@@ -35,7 +35,7 @@ def read_pipeline(model: Any, asked: Asked) -> Model:
             raise ValueError(
                 f"X must be given, a few rows of the table, as {type(first).__name__} does not say how many columns it takes."
             )
-        steps = Steps.of([*acting, *inside], asked.rows, found["n_features_in_"], found["feature_names_in_"])
+        steps = Steps.of([*acting, *inside], asked.rows, found["n_features_in_"], found["feature_names_in_"], gaps=part.gaps)
     own = None if part.own is None else model
     said = {name: value for name, value in found.items() if value is not None}
     return proven(dataclasses.replace(part, steps=steps, own=own, **said), model, asked)

@@ -18,6 +18,9 @@ def refused(why: str) -> Callable[[Any, Asked], NoReturn]:
 #: By the names of classes in the registry.
 REFUSED = {
     "sklearn.RegressorMixin": refused("which is a regressor"),
+    "sklearn.OutlierMixin": refused(
+        "which tells outliers and no classes: pass the classifier that it stands beside, or see knowlimits.detectors"
+    ),
     "sklearn.MultiOutputClassifier": refused("which predicts several labels of a row: read each of its estimators_ by itself"),
     "sklearn.ClassifierChain": refused(
         "whose classifiers take the labels that others predict, which jump: read a classifier of one label"

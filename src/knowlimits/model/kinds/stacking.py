@@ -18,7 +18,10 @@ def read_stacking(model: Any, asked: Asked) -> Model:
     check_fitted(model, "estimators_", "final_estimator_", "stack_method_")
     found = about(model)
     named = fitted_parts(model)
-    parts = [read_part(asked, model, f"part {name!r}", estimator, asked.rows) for _, name, estimator in named]
+    parts = [
+        read_part(asked, model, f"part {name!r}", estimator, asked.rows, decision=method == "decision_function")
+        for (_, name, estimator), method in zip(named, model.stack_method_, strict=True)
+    ]
     for (_, name, _), method in zip(named, model.stack_method_, strict=True):
         if method not in ("predict_proba", "decision_function"):
             raise ValueError(

@@ -9,12 +9,15 @@ from torch import Tensor, nn
 
 from knowlimits.follow import blocks, follow_several
 from knowlimits.model.endings import Outputs
+from knowlimits.model.families.family import Family
 from knowlimits.model.model import asymptotes_of, logits_of
 from knowlimits.model.network import Network
 from knowlimits.model.read import read
 from knowlimits.model.stack import Stack
 from knowlimits.ood.detectors.source import Ahead, Seen, Source
 
+# What people can do about a model that is no network.
+_INSTEAD = "use knowlimits.Guard, or knowlimits.detectors.InputDetector, which look at inputs."
 # Features ``(n, features)`` or ``(members, n, features)`` of a module, and its logits ``(members, n, classes)``.
 _Pair = tuple[Tensor, Tensor]
 
@@ -47,15 +50,28 @@ class View(Source):
             raise ValueError(self.without_features)
 
     @property
+    def no_network(self) -> str:
+        """What errors say of a model that is no network; ``""`` for a network."""
+        return self._model.no_network
+
+    @property
     def without_features(self) -> str:
         """Why there are no features, as far as is known; ``""`` where there are some."""
-        return next((tap.without for tap in self._taps if tap.without), "")
+        why = next((tap.without for tap in self._taps if tap.without), "")
+        if why and self.no_network:
+            return (
+                "model must be a network where features before its last layer are looked at. "
+                f"{self.no_network}, without layers: {_INSTEAD}"
+            )
+        return why
 
     @property
     def without_logits(self) -> str:
         """Why the model has no logits, and logarithms of probabilities in their place; ``""`` where it has."""
         if self._model.returns is Outputs.LOGITS:
             return ""
+        if self.no_network:
+            return f"model must be a network where logits are looked at. {self.no_network}, without logits: {_INSTEAD}"
         return (
             "model must return logits, or probabilities that one final softmax or sigmoid makes, where these are looked at. "
             f"Got {self._model.returns} that are made in another way."
@@ -159,11 +175,12 @@ class _Tap(nn.Module):
         super().__init__()
         self.network = network
         named = dict(network.brought.named_modules())
-        if layer is not None and layer not in named:
+        self._families = [m for m in named.values() if isinstance(m, Family)]
+        if layer is not None and layer not in named and not self._families:
             raise ValueError(
                 f"layer must be the name of a submodule. Got {layer!r}, there are {', '.join(filter(None, named))}."
             )
-        self._layers = [named[layer]] if layer is not None else [m for m in named.values() if isinstance(m, nn.Linear)]
+        self._layers = [m for name, m in named.items() if (isinstance(m, nn.Linear) if layer is None else name == layer)]
         parts = [m for m in network.brought.modules() if isinstance(m, Network | Stack)]
         # Of several networks that are put together, the last layer of one stands for none of the others.
         self._of_a_part = {id(m) for part in parts for m in part.modules()} if len(parts) > 1 and layer is None else set()
@@ -180,11 +197,16 @@ class _Tap(nn.Module):
     def forward(self, x: Tensor) -> _Pair:
         caught: list[tuple[nn.Module, Tensor]] = []
         hooks = [m.register_forward_pre_hook(lambda m, args: caught.append((m, args[0]))) for m in self._layers]
+        # A layer before a family, as a scaler becomes one, is not its last.
+        hooks += [m.register_forward_pre_hook(lambda m, args: caught.clear()) for m in self._families]
         try:
             output = self.network(x)
         finally:
             for hook in hooks:
                 hook.remove()
+        if self._families and not caught:
+            self.without = "layer must be one behind all that is no network. Got none."
+            return x.flatten(1)[:, :0], output
         if self._layers and not caught:
             raise ValueError("layer must be a submodule that runs. Got one that does not.")
         if not self._layers:

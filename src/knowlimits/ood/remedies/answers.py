@@ -9,7 +9,7 @@ from sklearn.exceptions import NotFittedError
 from knowlimits.model.arrays import as_points
 from knowlimits.model.kinds import kind_of
 from knowlimits.model.model import Model
-from knowlimits.model.own import answered
+from knowlimits.model.own import answered, labelled
 from knowlimits.model.read import read
 
 # Rows that a module is looked at on.
@@ -37,7 +37,7 @@ def labels_of(model: Any, X: Any) -> np.ndarray:
         ValueError: if it says several, or something else.
     """
     try:
-        probs, predicted = (answered(method, X) for method in (model.predict_proba, model.predict))
+        probs, predicted = answered(model.predict_proba, X), labelled(model.predict, X)
     except NotFittedError as error:
         raise ValueError(f"model must be fitted. Got {type(model).__name__} that is not: call fit first.") from error
     shape = "a list" if isinstance(probs, list) else np.shape(probs)

@@ -21,7 +21,7 @@ from sklearn.model_selection import train_test_split
 from knowlimits._machine import one_blas_thread, one_thread
 from knowlimits.limits.far_field import FarField
 from knowlimits.model.arrays import as_points, as_rays
-from knowlimits.model.own import answered
+from knowlimits.model.own import answered, labelled
 from knowlimits.ood.remedies.answers import answering, labels_of, numbers
 from knowlimits.ood.sizes import check_size, too_large
 
@@ -134,7 +134,7 @@ class Guard(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The model's own prediction, ``(n,)``."""
-        return np.asarray(answered(self._fitted().predict, X))
+        return labelled(self._fitted().predict, X)
 
     def weight(self, X: Any) -> np.ndarray:
         """The share of the model in the probabilities, the rest being uniform, ``(n,)``."""

@@ -83,6 +83,8 @@ class LastLayerLaplace(ClassifierMixin, BaseEstimator):
         if self._view.without_logits:
             raise ValueError(self._view.without_logits)
         seen = self._view.at(X)
+        if self._view.without_features:
+            raise ValueError(self._view.without_features)
         weight, bias = self._view.last_layer()
         self.weights_ = np.concatenate([weight, bias[:, None]], axis=1)
         # One logit f counts as (0, f).

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from knowlimits.model.read import read_logits
+from knowlimits.model.read import check_logits, read
 from knowlimits.ood.detectors.view import View
 from knowlimits.ood.remedies.applied import Applied
 from knowlimits.ood.remedies.laplace import LastLayerLaplace
@@ -17,17 +17,21 @@ class LaplaceMembers(Applied):
     """Last-layer Laplace for every member of a model, and the mean of their probabilities (Eschenhagen et al., 2021).
 
     Raises:
-        ValueError: where a member has no linear last layer, or too large a one.
+        ValueError: where a model is no network, a member has no linear last layer, or too large a one.
     """
 
     looks_at_features = True
 
     def __init__(self, model: Any, X: Any, y: Any):
         self._members = []
+        model = read(model, X=X)
+        check_logits(model)
         # One logit stays one: a Gaussian over the weights of (0, f) would be another.
-        for member in read_logits(model, X=X).one_by_one(pad=False):
+        for member in model.one_by_one(pad=False):
             view = View(member)
             view.at(X[:2])
+            if view.without_features:
+                raise ValueError(view.without_features)
             if (count := sum(part.size for part in view.last_layer())) > _MOST_WEIGHTS:
                 raise ValueError(f"the last layer has {count:,} weights, and {_MOST_WEIGHTS:,} are the most.")
             self._members.append(LastLayerLaplace(member).fit(X, y))

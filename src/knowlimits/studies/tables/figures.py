@@ -1,4 +1,4 @@
-"""How scores grow as features are moved out."""
+"""How scores grow as features are moved out, and where classifiers end round the half-moons."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from knowlimits.plots.disc import horizons
 from knowlimits.plots.style import CLASSES
+from knowlimits.studies import half_moons
+from knowlimits.studies.tables import families
 from knowlimits.studies.tables.measure import Order
+
+# Discs of a figure, and points that models of it are fitted to.
+_DISCS, _MOONS = 12, 300
 
 
 def growth(orders: Sequence[Order]) -> Figure:
@@ -31,3 +37,17 @@ def growth(orders: Sequence[Order]) -> Figure:
     axes[0].invert_yaxis()
     figure.supxlabel("measured slope of the score in a double logarithm", fontsize=9)
     return figure
+
+
+def discs(names: Sequence[str], seed: int = 0) -> Figure:
+    """The whole plane round the half-moons for classifiers by their names, families first, twelve at most."""
+    chosen = sorted(names, key=lambda name: name not in families.FAMILIES)[:_DISCS]
+    data = half_moons.draw_data(seed)
+    X, y = data.X[:_MOONS], data.y[:_MOONS]
+    models = [
+        families.fitted(name, X, y, seed)
+        if name in families.FAMILIES
+        else half_moons.build(name, seed).fit(X, y, data.X_val, data.y_val)
+        for name in chosen
+    ]
+    return horizons(chosen, models, X, y, columns=4, size=2.7, boundaries=True)

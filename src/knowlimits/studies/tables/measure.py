@@ -12,13 +12,10 @@ import numpy as np
 
 from knowlimits.metrics import auroc, fpr_at_95_ood_caught, ood_accepted_at_95_in
 from knowlimits.ood.panel import Panel
-from knowlimits.studies import half_moons
 from knowlimits.studies.tables.sets import DataSet
-from knowlimits.train.classifiers.holdout import Split, split_rows
+from knowlimits.studies.tables.splits import fitted, scaled
 
 FACTORS = (10, 100, 1000, 10_000)
-# Settings that fit these sets; the paper's are those of the half-moons.
-_PARAMETERS = {"hidden_sizes": (32, 32), "learning_rate": 0.01, "epochs": 40, "batch_size": 32}
 # Rows that are moved, of each feature and direction, at most.
 _ROWS = 20
 
@@ -63,16 +60,12 @@ class Order:
 
 def measure(table: DataSet, models: Sequence[str], seed: int) -> tuple[list[Measured], list[Order]]:
     """All scores of some models on one split of a data set."""
-    raw = split_rows(table.X, table.y, seed)
-    mean, deviation = raw.X.mean(0), np.where(raw.X.std(0) > 0, raw.X.std(0), 1.0)
-    X, X_val, X_test = ((part - mean) / deviation for part in (raw.X, raw.X_val, raw.X_test))
-    data = Split(X, raw.y, X_val, raw.y_val, X_test, raw.y_test)
-    foreign = {kind: (rows - mean) / deviation for kind, rows in table.foreign.items()}
+    data, foreign, _ = scaled(table, seed)
+    X, X_test = data.X, data.X_test
     starts, directions = _moves(X, X_test, np.random.default_rng(seed))
     found, orders = [], []
     for name in models:
-        model = half_moons.build(name, seed, parameters=_PARAMETERS).fit(data.X, data.y, data.X_val, data.y_val)
-        panel = Panel(inputs=False).fit(model, data.X, data.y)
+        panel = Panel(inputs=False).fit(fitted(name, data, seed), data.X, data.y)
         inside, growths = panel.at(X_test), panel.along(starts, directions)
         far = {factor: panel.at(starts + factor * directions) for factor in FACTORS}
         outside = {kind: panel.at(rows) for kind, rows in foreign.items()}

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 SOURCE = """
-from knowlimits.follow.compiling import compiled
+from knowlimits.compiling import compiled
 
 
 @compiled()
