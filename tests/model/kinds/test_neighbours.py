@@ -151,3 +151,14 @@ def test_several_labels_are_refused():
         kl.read(KNeighborsClassifier().fit(X, 0 * Y))
     with pytest.raises(ValueError, match="must be fitted"):
         kl.read(KNeighborsClassifier())
+
+
+def test_rows_that_differ_by_a_rounding_are_ordered_as_the_estimator_orders_them():
+    """Scaled whole numbers, of which sums of squares that are equal come out one rounding apart."""
+    X, y = load_iris(return_X_y=True)
+    X = np.round(X)
+    model = make_pipeline(StandardScaler(), KNeighborsClassifier(5, algorithm="kd_tree")).fit(X, y)
+    origin, direction = np.array([[7.0, 3.0, 4.0, 1.0]]), np.array([[0.0, 0.54012344, 0.0, 0.0]])
+    far = kl.far_field(model, origin, direction)
+    for a in (10.0, 1e3, 1e6):
+        np.testing.assert_allclose(far.probs[0], model.predict_proba(origin + a * direction))

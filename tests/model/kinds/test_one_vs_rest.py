@@ -7,6 +7,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.svm import LinearSVC
 
 import knowlimits as kl
 from knowlimits.model.endings import Outputs
@@ -96,3 +97,13 @@ def test_swapped_classes_are_noticed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(one_vs_rest, "OneVsRest", lambda parts: right(parts[::-1]))
     with pytest.raises(ValueError, match="cannot be read for certain"):
         kl.read(model, X=X)
+
+
+def test_it_predicts_by_decision_functions():
+    X, y = data("wine")
+    model = OneVsRestClassifier(CalibratedClassifierCV(LinearSVC(C=0.01), cv=2)).fit(X, y)
+    # Scores in place of what a calibration makes of them.
+    model.estimators_[0].decision_function = lambda X: np.full(len(X), 0.3)
+    found = kl.read(model, X=X)
+    np.testing.assert_array_equal(found.predict(X), model.predict(X))
+    assert (model.predict(X) != model.predict_proba(X).argmax(1)).any()

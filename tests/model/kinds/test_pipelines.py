@@ -12,7 +12,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
+from sklearn.ensemble import BaggingClassifier, HistGradientBoostingClassifier, StackingClassifier, VotingClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -129,3 +129,13 @@ def test_parts_that_are_no_networks():
         kl.read(model)
     with pytest.raises(ValueError, match=r"must end in a classifier. Got a Pipeline that ends in 'passthrough'"):
         kl.read(Pipeline([("scale", StandardScaler()), ("last", "passthrough")]).fit(X, y))
+
+
+def test_what_jumps_is_given_the_numbers_that_its_steps_make():
+    """A row on a threshold goes where the steps' own last bit sends it, not that of a layer that does the same as them."""
+    X, y = data("cancer")
+    X = X[:, :10]
+    model = make_pipeline(StandardScaler(), PCA(3), HistGradientBoostingClassifier(max_iter=10)).fit(X, y)
+    found = kl.read(model)
+    np.testing.assert_allclose(found.predict_proba(X), model.predict_proba(X), atol=1e-12)
+    assert np.abs(found.straight().predict_proba(X) - model.predict_proba(X)).max() > 0.01
