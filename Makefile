@@ -10,14 +10,16 @@ else
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help reproduce test coverage check docs catboost gallery benchmark clean
+.PHONY: help reproduce test coverage check types style wheel loops docs catboost gallery benchmark clean
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
 reproduce: .venv/.installed  ## rebuild the paper's experiments into results/ (ARGS="--seeds 5 --individual" passes options)
 	$(BIN)/knowlimits reproduce --out results $(ARGS)
 
-test: .venv/.installed-test check  ## the whole test suite, with style, types and the build
+test: .venv/.installed-test  ## the whole test suite, with style, types and the build
+	@# Each of these keeps one core busy. Loops are compiled here, as each worker would otherwise do it.
+	$(MAKE) -j 2 check loops
 	@# The blocks of a page go on where the last has ended, so they stay on one worker; tests go where there is time.
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile README.md docs
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests
@@ -28,12 +30,22 @@ catboost: .venv/.installed-test  ## install CatBoost, which is large, so that it
 coverage: .venv/.installed-test  ## run the tests once more, and say which lines they run
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --cov --cov-report=term tests
 
-check: .venv/.installed-test
+check: types style wheel
+
+types: .venv/.installed-test
+	$(BIN)/pyright
+
+style: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+
+wheel: .venv/.installed-test
+	@mkdir -p build
 	$(BIN)/python -m build --no-isolation --outdir build/dist >build/build.log 2>&1 || (cat build/build.log; exit 1)
 	$(BIN)/python -m zipfile -l $$(ls -t build/dist/*.whl | head -1) | grep -c -E 'half_moons.toml|search_space.toml|page/report\.' | grep -q 5
+
+loops: .venv/.installed-test
+	$(BIN)/python -W ignore -m tests.compiled
 
 docs: .venv/.installed-docs  ## build the documentation into docs/_build
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import knowlimits as kl
-from knowlimits.files.onnx.graph import ML
+from knowlimits.files.onnx.graph import MICROSOFT, ML
 from knowlimits.files.onnx.table import TABLE as ONNX
 from knowlimits.follow import operations
 from knowlimits.ood.remedies import REMEDIES
@@ -40,6 +40,7 @@ KINDS = {
     operations.Rewrite: ("put into words of others", "as those"),
     operations.Smooth: ("a function of one number with asymptotes", "limits"),
     operations.Joint: ("a function of several numbers with a limit", "limits"),
+    operations.Jump: ("a function of a sign, or of which of two is larger", "limits"),
 }
 
 _NUMBERS, _ROWS, _CHANNELS, _IMAGE = (4,), (4, 3), (2, 4), (1, 4, 4)
@@ -109,7 +110,7 @@ def tried(layer: nn.Module, shape: tuple[int, ...]) -> tuple[str, str, str]:
             found.append("no")
             why = why or str(error)
     if found == ["yes", "no"]:
-        why = "smooth"
+        why = "it jumps" if "crosses a threshold" in why else "smooth"
     return found[0], found[1], _reason(why)
 
 
@@ -142,7 +143,8 @@ def page() -> str:
         "Of the default domain:",
         ", ".join(f"`{name}`" for domain, name in sorted(ONNX) if not domain),
     ]
-    lines += ["", f"Of `{ML}`:", ", ".join(f"`{name}`" for domain, name in sorted(ONNX) if domain)]
+    for own in (ML, MICROSOFT):
+        lines += ["", f"Of `{own}`:", ", ".join(f"`{name}`" for domain, name in sorted(ONNX) if domain == own)]
     lines += ["", "## Scores\n", "| name | also | what it is |", "|---|---|---|"]
     for name, score in kl.scores.SCORES.items():
         also = ", ".join(f"`{other}`" for other in score.also)

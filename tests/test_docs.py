@@ -28,6 +28,10 @@ def test_what_it_takes_is_what_the_list_of_models_says():
     assert (DOCS / "takes.md").read_text() == program("takes").page(), "run python docs/takes.py"
 
 
+def test_the_kinds_of_onnx_files_are_those_that_the_tests_go_through():
+    assert (DOCS / "onnx_files.md").read_text() == program("onnx_files").page(), "run python docs/onnx_files.py"
+
+
 def test_the_notebook_is_the_tutorial():
     assert (DOCS / "tutorial.ipynb").read_text() == program("notebook").notebook(), "run python docs/notebook.py"
 

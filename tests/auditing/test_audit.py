@@ -670,3 +670,24 @@ def test_numbers_that_cannot_be_taken():
             kl.audit(model, X * change)
     with pytest.raises(ValueError, match="random_state must not be negative"):
         kl.audit(model, X, random_state=-1)
+
+
+def test_units_that_training_has_left_far_out_are_not_the_last_change():
+    """The report reads as that of the network without them, and says why."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 2))
+    net = kl.NeuralNetwork(hidden_sizes=(12,), epochs=5, random_state=0).fit(X, (X[:, 0] > 0).astype(int))
+    with torch.no_grad():
+        weights, biases = [w.double() for w in net.stack_.weights], [b.double() for b in net.stack_.biases]
+        weights[0][:, 2] *= 1e-15
+        left = kl.Stack(weights, biases)
+        rest = [unit for unit in range(12) if unit != 2]
+        constant = weights[1][:, :, 2] * biases[0][:, 2].clamp_min(0)[:, None]
+        without = kl.Stack([weights[0][:, rest], weights[1][:, :, rest]], [biases[0][:, rest], biases[1] + constant])
+    radius = kl.far_field(left, X, "features").radius
+    found, expected = kl.audit(left, X), kl.audit(without, X)
+    assert np.median(radius) > 1e12
+    for name in ("last_unit_sd", "last_unit_sd_95", "settled_sd"):
+        np.testing.assert_allclose(found.features[name], expected.features[name], rtol=1e-3)
+    assert any("up to rounding" in note for note in found.notes)
+    assert not any("up to rounding" in note for note in expected.notes)

@@ -291,7 +291,7 @@ def test_accuracy_is_that_of_the_models_own_predictions():
         ),
         (
             {"X": np.zeros((60, 5, 4))},
-            r"windows of shape \(60, 5, 4\) instead: pass X.reshape.*torch.nn.Unflatten\(1, \(5, 4\)\)",
+            r"model must take rows of shape \(5, 4\), two of them in float64, as were given. Got one that stops there",
         ),
         ({"X": [SCALED, Y]}, r"X must be one table, \(n, columns\). Got a list of parts"),
     ],
@@ -302,7 +302,7 @@ def test_what_is_no_table_of_a_classifier(arguments, message):
         kl.audit(network(), **{"X": SCALED, **arguments})
 
 
-def test_windows_are_audited_as_the_message_says():
+def test_windows_as_a_table_that_the_model_puts_into_shape_itself():
     windows = np.random.default_rng(0).normal(size=(60, 5, 4))
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(20, 3))

@@ -72,12 +72,12 @@ def no_work(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-o", "map.xyz"], "--output: map.xyz must end in .png or .pdf or .svg"),
-        (["-o", "folder.png"], "--output: folder.png is a folder"),
+        (["-o", "map.xyz"], "--figure: map.xyz must end in .png or .pdf or .svg"),
+        (["-o", "folder.png"], "--figure: folder.png is a folder"),
         (["--csv", "folder.png"], "--csv: folder.png is a folder"),
         (["--csv", ""], "--csv: . is a folder"),
         (["--csv", "pipe"], "--csv: pipe is a named pipe"),
-        (["-o", "file/x.png"], "--output: cannot write to file: it is no folder"),
+        (["-o", "file/x.png"], "--figure: cannot write to file: it is no folder"),
         (["--csv", "/proc/x"], "--csv: cannot write to /proc: No such file"),
         (["--csv", "n" * 300], "File name too long"),
         (["--csv", "model"], "--csv: model is model, which has another part here"),

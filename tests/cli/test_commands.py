@@ -6,8 +6,10 @@ import sys
 from typing import get_args
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import nn
 
 import knowlimits as kl
@@ -19,6 +21,7 @@ from knowlimits.studies.tables.sets import SETS
 from knowlimits.train.search.driver import SAMPLERS
 from knowlimits.train.search.trials import OBJECTIVES
 from tests.command import run
+from tests.files.onnx_models import model_of, node
 
 
 def test_choices_are_those_that_there_are():
@@ -105,6 +108,33 @@ def test_what_a_file_returns_is_asked_for_where_it_stays_open(tmp_path):
         said = run(command, *arguments, "--outputs", "logits")
         assert said.returncode == 0, said.stderr
     assert run("regions", model, "--outputs", "probabilities").returncode == 2
+
+
+def test_the_output_of_a_file_that_is_the_classifier(tmp_path):
+    draw = np.random.default_rng(0).normal
+    nodes = [node("MatMul", "x w", "logits"), node("MatMul", "x v", "f"), node("Sigmoid", "f", "severity")]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n", None]) for name in ("logits", "severity")]
+    weights = {"w": draw(size=(2, 3)), "v": draw(size=(2, 1))}
+    model, data = tmp_path / "model.onnx", tmp_path / "data.csv"
+    onnx.save(model_of(nodes, (2,), weights, output=outputs), model)
+    with data.open("w", newline="") as file:
+        csv.writer(file).writerows([["a", "b"], *draw(size=(60, 2)).tolist()])
+    for command, arguments in (("audit", [model, data]), ("regions", [model])):
+        refused = run(command, *arguments)
+        assert refused.returncode == 2
+        assert "several outputs of floats" in refused.stderr
+        assert "--output logits in a command" in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
+        said = run(command, *arguments, "--output", "logits")
+        assert said.returncode == 0, said.stderr
+        wrong = run(command, *arguments, "--output", "logit")
+        assert wrong.returncode == 2
+        assert "Did you mean 'logits'?" in wrong.stderr
+    found = run("audit", model, data, "--output", "severity")
+    assert "output 'severity' (1 column), of which a Sigmoid is undone" in " ".join(found.stdout.split())
+    once = run("regions", model, "--output", tmp_path / "map.png")
+    assert once.returncode == 2
+    assert "--figure or -o has the figure" in once.stderr
 
 
 def test_regions_counts_draws_and_writes_a_table(tmp_path):

@@ -56,6 +56,7 @@ class Case:
 
     Attributes:
         of: its first input, one of `OF`.
+        older: whether onnx's converter makes one of the newest opset of it, if it is of an older one.
         labels: whether its first output are labels, which are left alone.
         added: whether its output has no row for each input: then the mean of it is added to `x`.
         far: whether far fields can be computed.
@@ -76,6 +77,7 @@ class Case:
     of: str = "x"
     added: bool = False
     labels: bool = False
+    older: bool = True
 
     def __str__(self):
         return "-".join([self.kind, str(self.opset), *self.attributes])
@@ -111,7 +113,8 @@ def c(
 ):
     values = [v if v is None or isinstance(v, str) else np.asarray(v) for v in constants]
     added, labels = rest.pop("added", of != "x"), rest.pop("labels", False)
-    return Case(kind, shape, values, opset, rest, outputs, domain, first, far, judge, tol, of, added, labels)
+    older = rest.pop("older", True)
+    return Case(kind, shape, values, opset, rest, outputs, domain, first, far, judge, tol, of, added, labels, older)
 
 
 V, W, IMAGE, SEQUENCE, VOLUME = draw(4), draw(4, 3), (3, 7, 6), (3, 9), (2, 5, 4, 5)
@@ -128,6 +131,10 @@ LINEAR += [(3, 3, "SOFTMAX")]
 def of_ml(labels=True):
     """Operators whose judge computes in single precision."""
     return {"judge": "onnxruntime", "tol": 1e-6, **({"labels": True} if labels else {})}
+
+
+def ort():
+    return {"judge": "onnxruntime", "tol": 1e-5}
 
 
 def linear(rows, classes, after):
@@ -347,6 +354,80 @@ CASES = [
     c("Pad", IMAGE, ints(0, 0, 2, 1, 0, 1, 1, 3), mode="reflect"),
     c("Pad", IMAGE, ints(0, 0, 2, 1, 0, 0, 1, 3), mode="edge", opset=13),
     c("Pad", IMAGE, ints(0, 0, 2, 1, 0, 0, 1, 3), mode="wrap", judge="onnxruntime", tol=1e-6),
+    # Transposed convolutions, other sizes, lengths.
+    c("ConvTranspose", SEQUENCE, draw(3, 2, 3), draw(2), strides=[2], pads=[1, 0], dilations=[2], output_padding=[1]),
+    c("ConvTranspose", IMAGE, draw(3, 2, 3, 2), strides=[2, 3]),
+    c("ConvTranspose", IMAGE, draw(3, 2, 2, 2), draw(6), group=3, kernel_shape=[2, 2], **ort()),
+    c("ConvTranspose", IMAGE, draw(3, 2, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER", **ort()),
+    c("ConvTranspose", IMAGE, draw(3, 2, 3, 3), strides=[2, 2], auto_pad="SAME_LOWER", **ort()),
+    c("ConvTranspose", IMAGE, draw(3, 2, 3, 3), strides=[2, 2], output_shape=[14, 12], **ort()),
+    c("ConvTranspose", IMAGE, draw(3, 2, 4, 4), strides=[2, 2], output_shape=[13, 12], output_padding=[1, 0], **ort()),
+    c("ConvTranspose", IMAGE, draw(3, 2, 3, 3), auto_pad="VALID", opset=9, **ort()),
+    c("ConvTranspose", VOLUME, draw(2, 3, 2, 2, 2), strides=[1, 2, 1], **ort()),
+    c("Upsample", IMAGE, opset=7, scales=[1.0, 1.0, 2.0, 3.0], mode="nearest", older=False, **ort()),
+    c("Upsample", IMAGE, np.array([1, 1, 2, 1.5], dtype="f4"), opset=9, mode="linear", older=False, **ort()),
+    c("Resize", IMAGE, np.array([1, 1, 2, 0.5], dtype="f4"), opset=10, older=False, **ort()),
+    c("Resize", IMAGE, None, np.array([1, 1, 2, 3], dtype="f4"), mode="nearest"),
+    c("Resize", IMAGE, np.zeros(0, "f4"), np.array([1, 1, 0.5, 2.5], dtype="f4"), opset=11, mode="linear", **ort()),
+    c("Resize", IMAGE, None, None, ints(5, 9), axes=[2, 3], mode="linear", opset=18),
+    c("Resize", IMAGE, None, None, ints(9), axes=[-1], mode="linear", coordinate_transformation_mode="align_corners", **ort()),
+    *[
+        c("Resize", IMAGE, None, None, ints(10, 4), axes=[2, 3], coordinate_transformation_mode=m, nearest_mode=n, **ort())
+        for m in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "asymmetric", "align_corners")
+        for n in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+    ],
+    *[
+        c("Resize", SEQUENCE, None, np.array([1, 1, f], dtype="f4"), mode="linear", coordinate_transformation_mode=m, **ort())
+        for m in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "asymmetric")
+        for f in (0.1875, 2.25)
+    ],
+    c("Resize", VOLUME, None, np.array([1, 1, 2, 1, 2], dtype="f4"), mode="linear", **ort()),
+    c("LpPool", SEQUENCE, kernel_shape=[3], strides=[2], pads=[1, 1]),
+    c("LpPool", IMAGE, kernel_shape=[3, 2], p=1, auto_pad="SAME_UPPER", **ort()),
+    c("LpPool", IMAGE, kernel_shape=[2, 2], dilations=[2, 1], p=3, **ort()),
+    c("GlobalLpPool", IMAGE, p=3, **ort()),
+    c("GlobalLpPool", IMAGE, **ort()),
+    c("ReduceL2", (2, 3), ints(1), keepdims=0),
+    c("ReduceL2", (2, 3), opset=13, axes=[1, 2]),
+    c("ReduceSumSquare", (2, 3), ints(1), far=False),
+    c("ReduceLogSum", (2, 3), ints(1), far=False),
+    c("ReduceProd", (2, 3), ints(1, 2), far=False),
+    c("ReduceProd", (2, 1, 3), ints(2), keepdims=0),
+    c("RMSNormalization", (4,), V, opset=23, tol=1e-6),
+    c("RMSNormalization", (3, 4), draw(3, 4), axis=1, epsilon=0.1, opset=23, tol=1e-6),
+    c("LpNormalization", (4,), axis=1, p=1, **ort()),
+    c("LpNormalization", (3, 4)),
+    c("MeanVarianceNormalization", IMAGE, axes=[2, 3], **ort()),
+    c("Einsum", (3, 4), draw(4, 2), equation="bij,jk->bik"),
+    c("Einsum", (3, 4), draw(4, 2), draw(3), equation="bij, jk, i -> bk"),
+    c("Einsum", (4, 4), equation="...ii->...i"),
+    c("CumSum", (4, 3), np.array(1)),
+    c("CumSum", (4, 3), np.array(-1), exclusive=1, reverse=1),
+    c("CumSum", (4, 3), ints(1), reverse=1, **ort()),
+    c("SpaceToDepth", (2, 4, 6), blocksize=2),
+    c("Trilu", (3, 4)),
+    c("Trilu", (3, 4), np.array(-1), upper=0),
+    c("OneHot", (3, 2), np.array(4), np.array([-1.0, 2.0]), of="shape", axis=0),
+    c("OneHot", (3, 2), np.array(5), np.array([0, 1]), of="shape"),
+    c("EyeLike", (3,), far=False, dtype=TensorProto.DOUBLE, added=True),
+    c("EyeLike", (3,), far=False, dtype=TensorProto.DOUBLE, k=-1, added=True),
+    # Jumps and steps.
+    c("Sign"),
+    c("ThresholdedRelu"),
+    c("ThresholdedRelu", alpha=0.0),
+    c("Shrink", lambd=0.5, bias=0.5),
+    c("Shrink", lambd=0.75, bias=0.25),
+    c("Hardmax", (3, 4), far=False),
+    c("Hardmax", (3, 4), opset=11, far=False, older=False, **ort()),
+    c("Softsign"),
+    *[c(name, far=False) for name in ("Floor", "Ceil", "Round", "Sin", "Cos", "Tan", "Sinh", "Cosh", "Asinh")],
+    *[c(name, far=False) for name in ("Asin", "Acos", "Acosh", "Atanh")],
+    c("Mod", (4,), V, fmod=1, far=False),
+    c("Mod", (4, 3, 4), ints(-2), of="shape"),
+    *[c(k, (4,), np.array(0.25), added=True, far=False) for k in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")],
+    c("IsInf", (4,), added=True),
+    c("IsInf", (4,), detect_negative=0, added=True, far=False),
+    c("Xor", (4, 3, 4), np.array([True, True, False]), of="truth"),
     # Of shapes.
     c("Shape", (3, 2), start=1, added=True),
     c("Shape", (3, 2), start=-2, end=-1, added=True),
@@ -376,7 +457,7 @@ CASES = [
     c("Imputer", domain=ML, imputed_value_floats=[1.0, 2.0, 3.0, 4.0], judge="onnxruntime", tol=1e-6, far=False),
     c("OneHotEncoder", (4,), domain=ML, cats_int64s=[2, 0, -1], zeros=1, judge="onnxruntime", far=False),
     c("LabelEncoder", (4,), domain=ML, keys_floats=[0.5, 1.0], values_floats=[2.0, 3.0], judge="onnxruntime", far=False),
-    c("Binarizer", (4,), domain=ML, threshold=0.25, judge="onnxruntime", far=False),
+    c("Binarizer", (4,), domain=ML, threshold=0.25, judge="onnxruntime"),
     c("Normalizer", (4,), domain=ML, norm="L1", judge="onnxruntime", tol=1e-6),
     c("Normalizer", (4,), domain=ML, norm="L2", judge="onnxruntime", tol=1e-6),
     *[linear(rows, classes, after) for rows, classes, after in LINEAR],
@@ -391,6 +472,7 @@ CASES = [
 
 
 ROOT = {"root": np.array(np.sqrt(2)), "one": np.array(1.0), "half": np.array(0.5), "two": np.array(2.0), "eps": np.array(1e-3)}
+ROOT |= {"three": np.array(3.0), "small": np.array(0.044715), "slope": np.array(np.sqrt(2 / np.pi))}
 # What some exporters write in place of one operator.
 SPELLED_OUT = {
     "silu": [node("Sigmoid", "x", "s"), node("Mul", "s x", "y")],
@@ -410,6 +492,28 @@ SPELLED_OUT = {
         node("Mul", "g x", "h"),
         node("Mul", "h two", "y"),
     ],
+    "softsign": [node("Abs", "x", "a"), node("Add", "one a", "b"), node("Div", "x b", "y")],
+    "gelu with tanh": [
+        node("Pow", "x three", "c"),
+        node("Mul", "c small", "d"),
+        node("Add", "x d", "e"),
+        node("Mul", "e slope", "f"),
+        node("Tanh", "f", "t"),
+        node("Add", "t one", "g"),
+        node("Mul", "x half", "h"),
+        node("Mul", "h g", "y"),
+    ],
+    "gelu with tanh of products": [
+        node("Mul", "x x", "q"),
+        node("Mul", "small q", "c"),
+        node("Add", "c one", "d"),
+        node("Mul", "slope x", "e"),
+        node("Mul", "e d", "f"),
+        node("Tanh", "f", "t"),
+        node("Add", "one t", "g"),
+        node("Mul", "x g", "h"),
+        node("Mul", "half h", "y"),
+    ],
     "layer norm": [
         node("ReduceMean", "x", "m", axes=[-1]),
         node("Sub", "x m", "c"),
@@ -424,6 +528,7 @@ SPELLED_OUT = {
 LOOKALIKES = {
     "hardswish": [node("HardSigmoid", "x", "s", alpha=0.2, beta=0.5), node("Mul", "x s", "y")],
     "gelu": [node("Div", "x two", "r"), *SPELLED_OUT["gelu"][1:]],
+    "gelu with tanh": [node("Mul", "x one", "c"), *SPELLED_OUT["gelu with tanh"][1:]],
     "layer norm": [node("ReduceMean", "x", "m", axes=[0]), *SPELLED_OUT["layer norm"][1:]],
 }
 

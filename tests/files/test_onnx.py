@@ -27,7 +27,10 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from torch import nn
 
 import knowlimits as kl
+from knowlimits.files.onnx import quantised
+from knowlimits.files.onnx.graph import MICROSOFT
 from knowlimits.files.onnx.read import read_onnx
+from knowlimits.files.onnx.refused import REFUSED
 from knowlimits.files.onnx.table import OF_ML, SUBJECTS, TABLE
 from knowlimits.testing import check_ray
 from tests.files.onnx_models import (
@@ -60,8 +63,18 @@ def by_onnxruntime(model, x, dtype=np.float32):
 
 
 def test_every_operator_has_a_case_and_one_file():
-    assert {(case.domain, case.kind) for case in CASES} == set(TABLE)
-    assert sum(len(subject.TABLE) for subject in (*SUBJECTS, *OF_ML)) == len(TABLE)
+    # Those of integers have their own, in `onnx_integers.py`.
+    others = {("", kind) for kind in quantised.TABLE} | {(MICROSOFT, kind) for kind in quantised.OF_MICROSOFT}
+    assert {(case.domain, case.kind) for case in CASES} | others == set(TABLE)
+    assert sum(len(subject.TABLE) for subject in (*SUBJECTS, *OF_ML)) + len(quantised.OF_MICROSOFT) == len(TABLE)
+
+
+def test_of_every_operator_of_onnx_it_is_known_whether_it_is_converted_and_why_not():
+    known = {(s.domain, s.name) for s in onnx.defs.get_all_schemas_with_history() if s.domain in ("", ML)}
+    assert known - {*TABLE, *REFUSED} == set()
+    assert {*TABLE} & {*REFUSED} == set()
+    # Those of opsets that this onnx does not have yet may be there, too.
+    assert all(domain in ("", ML) for domain, _ in REFUSED)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -82,7 +95,7 @@ def test_operators_are_as_in_onnx(case):
         check_ray(module, case.shape, smooth=True)
 
 
-OLDER = [case for case in CASES if case.opset < NEWEST]
+OLDER = [case for case in CASES if case.opset < NEWEST and case.older]
 
 
 @pytest.mark.parametrize("case", OLDER, ids=str)
@@ -423,7 +436,7 @@ def changed(change):
 def external(model):
     tensor = model.graph.initializer[0]
     tensor.data_location = onnx.TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="/etc/passwd")
+    tensor.external_data.add(key="location", value="weights.data")
 
 
 def weight(value, index=0):
@@ -436,12 +449,10 @@ def weight(value, index=0):
     return change
 
 
-def fixed_batch(model):
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-
-
 def two_inputs(model):
     model.graph.input.add().CopyFrom(onnx.helper.make_tensor_value_info("other", onnx.TensorProto.DOUBLE, ["n", 4]))
+    model.graph.node[0].input[0] = "both"
+    model.graph.node.insert(0, node("Add", "x other", "both"))
 
 
 def two_outputs(model):
@@ -465,8 +476,8 @@ def with_function():
     return model.SerializeToString()
 
 
-def old_opset(model):
-    model.opset_import[0].version = 6
+def future_opset(model):
+    model.opset_import[0].version = 99
 
 
 def text_input(model):
@@ -481,11 +492,16 @@ REFUSALS = [
     ("external", changed(external), ValueError, "weights are in another file"),
     ("nan", changed(weight(np.nan)), ValueError, "NaN or infinite"),
     ("infinite", changed(weight(-np.inf)), ValueError, "NaN or infinite"),
-    ("fixed batch", changed(fixed_batch), ValueError, "batches of 1 only: export it with a dynamic batch axis"),
-    ("two inputs", changed(two_inputs), ValueError, "inputs must be one tensor, or a column"),
-    ("two outputs", changed(two_outputs), ValueError, "several outputs of floats, z, j"),
+    (
+        "mixed batch",
+        ending(node("Softmax", "x", "s", axis=0), node("Neg", "s", "y"), batch=1),
+        ValueError,
+        "batches of 1 only, or one.*softmax computes along the axis of the batch: export it with a dynamic batch axis",
+    ),
+    ("two inputs", changed(two_inputs), ValueError, r"inputs must be one tensor, or a column.*'other' \(n, 4\)"),
+    ("two outputs", changed(two_outputs), ValueError, r"several outputs of floats.*'z' \(n, 3\).*Gemm; 'j' \(n, 5\).*Relu"),
     ("text", changed(text_input), ValueError, "inputs must be numbers"),
-    ("opset", changed(old_opset), ValueError, "opset must be in 7 to"),
+    ("opset", changed(future_opset), ValueError, "opset must be in 1 to"),
     (
         "no floats",
         ending(node("Cast", "x", "y", to=TensorProto.INT64), kind=TensorProto.INT64),
@@ -496,7 +512,7 @@ REFUSALS = [
         "unknown operator",
         ending(node("Det", "x", "y"), shape=(4, 4)),
         kl.UnsupportedOperation,
-        r"operator Det of domain ai\.onnx \(node 'the Det'\)",
+        r"operator Det of domain ai\.onnx \(node 'the Det'\).*products of numbers that all grow",
     ),
     ("foreign operator", ending(node("Odd", "x", "y", domain="some.one"), check=False), ValueError, "no valid ONNX file"),
     ("function", with_function(), kl.UnsupportedOperation, "operator Odd of domain some"),
@@ -508,7 +524,7 @@ REFUSALS = [
         ValueError,
         "not over one axis of classes",
     ),
-    ("several sigmoids", perceptron("Sigmoid").SerializeToString(), ValueError, "ends in Sigmoids"),
+    ("several sigmoids", perceptron("Sigmoid").SerializeToString(), ValueError, "multi-label: it ends in Sigmoids"),
     ("constant", ending(node("Constant", "", "y", value_floats=[1.0, 2.0])), ValueError, "does not hang on its input"),
     ("no classes", ending(node("ReduceSum", "x", "y", keepdims=0)), ValueError, "output must have shape"),
     (
@@ -739,7 +755,11 @@ def test_broken_files_are_refused_or_read_as_onnx_reads_them(data):
         try:
             module = read_onnx(content)
             model = onnx.load_model_from_string(content)
-            sizes = [dim.dim_value if dim.dim_value > 0 else 2 for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]]
+            dims = model.graph.input[0].type.tensor_type.shape.dim
+            if len(dims) == 1 or (dims and dims[0].dim_value > 0):
+                # Files of one input have tests of their own, and the judges take no batches of them.
+                return
+            sizes = [dim.dim_value if dim.dim_value > 0 else 2 for dim in dims[1:]]
             if np.prod(sizes, dtype=float) > 10**4:
                 return
             x = np.random.RandomState(0).randn(FIVE, *sizes)

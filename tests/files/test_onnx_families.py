@@ -196,7 +196,6 @@ REFUSED = {
     "one against one": (OneVsOneClassifier(LogisticRegression()), "has no counterpart"),
     "decisions of support vectors": (SVC(), "operator SVMClassifier.*no probabilities"),
     "isotonic": (CalibratedClassifierCV(GaussianNB(), cv=2, method="isotonic"), "operator ArrayFeatureExtractor"),
-    "products": (make_pipeline(PolynomialFeatures(2), LogisticRegression()), "operator ReduceProd"),
     "largest number": (make_pipeline(Normalizer("max"), LogisticRegression()), "operator Normalizer.*must be L1 or L2"),
     "quantiles": (make_pipeline(QuantileTransformer(n_quantiles=10), LogisticRegression()), "computes with integers"),
 }
@@ -214,10 +213,27 @@ def test_what_cannot_be_read_is_named(name):
 NEAR = {
     "naive Bayes": (GaussianNB(), "pow"),
     "quadratic discriminant": (QuadraticDiscriminantAnalysis(), "pow"),
-    "thresholds": (BernoulliNB(), "gt"),
-    "truth values": (make_pipeline(Binarizer(), LogisticRegression()), "gt"),
-    "powers": (make_pipeline(PowerTransformer(), LogisticRegression()), "lt"),
+    "products": (make_pipeline(PolynomialFeatures(2), LogisticRegression()), "prod"),
+    "powers": (make_pipeline(PowerTransformer(), LogisticRegression()), "log"),
 }
+# What looks at thresholds alone, of which rays meet a last one.
+BY_THRESHOLDS = {
+    "thresholds": BernoulliNB(),
+    "truth values": make_pipeline(Binarizer(), LogisticRegression()),
+    "bits": make_pipeline(Binarizer(threshold=0.25), BernoulliNB()),
+}
+
+
+@pytest.mark.parametrize("name", BY_THRESHOLDS)
+def test_thresholds_end(name):
+    model = BY_THRESHOLDS[name]
+    module = read_onnx(exported(model, X, LABELS[1], {id(model): {"zipmap": False}}))
+    x = X.astype(float)
+    far = kl.far_field(module, x, np.random.default_rng(0).normal(size=x.shape))
+    assert np.isfinite(far.radius).all()
+    for radius in (1.001 * far.radius[0] + 1e-3, 1e6):
+        beyond = x + np.reshape(radius, (-1, 1)) * far.directions
+        np.testing.assert_allclose(far.probs[0], model.predict_proba(beyond), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NEAR)

@@ -19,9 +19,9 @@ def own(kinds):
 @pytest.mark.parametrize(
     ("kind", "cases"),
     [
-        (Domain, {"Asymptotes", "Floats", "Matrices"}),
+        (Domain, {"Asymptotes", "Departures", "Floats", "Matrices"}),
         (Units, {"Refining", "Given", "Noted"}),
-        (Arithmetic, {"Integers", "Residues", "Differing"}),
+        (Arithmetic, {"Doubles", "Integers", "Residues", "Differing"}),
     ],
 )
 def test_classes_are_abstract_or_final(kind, cases):

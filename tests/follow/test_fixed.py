@@ -171,9 +171,7 @@ def written(y):
 
 
 @pytest.mark.parametrize("name", APPROACHED)
-@pytest.mark.parametrize(
-    "jump", [torch.round, torch.sign, lambda x: x.argmax(1), lambda x: x.sort(1).values, lambda x: x.long()]
-)
+@pytest.mark.parametrize("jump", [lambda x: x.argmax(1), lambda x: x.sort(1).values, lambda x: x.long()])
 def test_what_is_only_approached_goes_through_no_jump(name, jump):
     with torch.no_grad(), pytest.raises(UnsupportedOperation, match="either side of a jump"):
         follow(lambda x: jump(APPROACHED[name](x)), *draw_rays((4,)))
@@ -295,7 +293,7 @@ def test_maxima_are_certified_where_nothing_moves():
 
 
 def test_codes_behind_a_rounding_are_not_certified():
-    """Whether 0.1 * 3 is above 0.3 is a matter of rounding."""
+    """Whether 0.1 * 3 is above 0.3 is a matter of rounding; that 0.1 * 4 is, is none."""
 
     def model(x):
         return torch.cat([x[:, :1], (x[:, 1:] * 0.1 > 0.3).double()], 1)
@@ -303,7 +301,7 @@ def test_codes_behind_a_rounding_are_not_certified():
     origins, directions = torch.tensor([[0.0, 3.0], [0.0, 4.0], [0.0, 0.0]]).double(), torch.tensor([[1.0, 0.0]]).double()
     with torch.no_grad():
         end = follow(model, origins, directions.expand(3, 2), certify=True)
-    assert end.certain.tolist() == [False, False, True]
+    assert end.certain.tolist() == [False, True, True]
     with torch.no_grad():
         end = follow(lambda x: (x > 3).double(), origins, 0 * origins, certify=True)
     assert end.certain.all()

@@ -6,7 +6,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from knowlimits import _torch
-from knowlimits.follow import Affine, Joint, Maximum, Rewrite, UnsupportedOperation, evaluator, follow, operations, register
+from knowlimits.follow import (
+    Affine,
+    Joint,
+    Jump,
+    Maximum,
+    Rewrite,
+    UnsupportedOperation,
+    evaluator,
+    follow,
+    operations,
+    register,
+)
 from knowlimits.testing import check_radius, check_ray, draw_rays
 
 G = torch.Generator().manual_seed(0)
@@ -264,7 +275,35 @@ SMOOTH = [
     ("softsign", F.softsign, (4,)),
     ("cosine_similarity", lambda x: F.cosine_similarity(x[:, :2], x[:, 2:] + 3), (4,)),
 ]
-ALL = [*MOVES, *AFFINE, *MAXIMA, *NESTED, *SMOOTH]
+# Jumps that show in the output wherever they are, and others.
+JUMPS = [
+    ("sign", torch.sign, (4,)),
+    ("sgn", lambda x: torch.sgn(x - V), (4,)),
+    ("gt", lambda x: (x > 0.3).double(), (4,)),
+    ("ge", lambda x: (x[:, :2] >= x[:, 2:]).double(), (4,)),
+    ("lt", lambda x: (x < V).double(), (4,)),
+    ("le", lambda x: (x <= V).double(), (4,)),
+    ("heaviside", lambda x: torch.heaviside(x, V), (4,)),
+    ("hardshrink", lambda x: F.hardshrink(x, 0.4), (4,)),
+    ("threshold with another value", lambda x: F.threshold(x, 0.5, -1.0), (4,)),
+    ("choice", lambda x: torch.where(x > 0.2, x, V - 2 * x), (4,)),
+]
+HIDDEN_JUMPS = [
+    ("eq", lambda x: (x == V).double() + (x == x.clamp(-1, 1)), (4,)),
+    ("ne", lambda x: (x != 1).double() + x.bool(), (4,)),
+    ("logical_not", lambda x: torch.logical_not(x).double() + ~(x > 1), (4,)),
+    ("and", lambda x: ((x > 0) & (x < 3) | (x == 4)).double(), (4,)),
+    ("steep", lambda x: x * x.sign() + x * (x > V), (4,)),
+    ("written by a comparison", in_place(lambda y: y.__setitem__(y < 0, 0.5)), (4,)),
+    ("filled by a comparison", lambda x: x.masked_fill(x > V, -1.0), (4,)),
+    ("of what is infinite", lambda x: (x < torch.inf).double() - (x == -torch.inf).double() + (x > -torch.inf), (4,)),
+    ("any", lambda x: (x > 0).any(1, keepdim=True) & (x < 2).all(1, keepdim=True), (4,)),
+    ("count", lambda x: (x > torch.arange(4)).sum(1), (4,)),
+    ("steps of what is clipped", lambda x: x.clamp(-3.3, 2.2).floor() + x.clamp(-1, 1).round(), (4,)),
+    ("straight through", lambda x: (x.sign() - x.clamp(-1, 1)).detach() + x.clamp(-1, 1), (4,)),
+    ("binarised", lambda x: (((x @ W).sign() + B).sign() @ W.t()).sign(), (4,)),
+]
+ALL = [*MOVES, *AFFINE, *MAXIMA, *NESTED, *SMOOTH, *JUMPS, *HIDDEN_JUMPS]
 CASES = {name: (function, shape) for name, function, shape in ALL}
 SMOOTH_NAMES = {name for name, _, _ in SMOOTH}
 
@@ -275,7 +314,7 @@ def test_agrees_with_forward_passes_far_out(name):
     check_ray(function, shape, smooth=name in SMOOTH_NAMES)
 
 
-@pytest.mark.parametrize(("function", "shape"), [pytest.param(f, s, id=n) for n, f, s in MAXIMA])
+@pytest.mark.parametrize(("function", "shape"), [pytest.param(f, s, id=n) for n, f, s in [*MAXIMA, *JUMPS]])
 def test_radius_is_the_last_kink(function, shape):
     check_radius(function, shape)
 
@@ -315,6 +354,9 @@ def test_every_entry_has_a_case(monkeypatch):
         ("sub", Affine((0, 1)), "sub two"),  # its bound would be a difference
         ("_softmax", operations.Joint(lambda r, o, *_: (torch.zeros_like(r), o.softmax(1)), lambda *_: [1]), "softmax"),
         ("clamp", Maximum(operations.Of.ZERO), "clamp"),
+        ("sign", Jump(words=lambda x: 2 * (x > 0).double() - 1), "sign"),  # -1 at 0
+        ("hardshrink", Jump(), "hardshrink"),  # the size would be that of a sign
+        ("hardshrink", Rewrite(lambda x, size: torch.where(x > size, x, 0.0)), "hardshrink"),
     ],
 )
 def test_negative_control_a_wrong_entry_is_seen(name, wrong, case, monkeypatch):
@@ -454,13 +496,16 @@ def test_group_norm_is_the_instance_norm_that_messages_say_it_is():
         (lambda x: x.cos(), "no straight line"),
         (lambda x: (x.abs() + 1).sqrt(), "no straight line"),
         (lambda x: x**2, "power"),
-        (lambda x: torch.fmod(x, 2.0), "jumps"),
-        (lambda x: x.bool().double(), "jumps"),
-        (lambda x: x.round(), "left alone by the rays"),
-        (lambda x: (x == 2).double(), "left alone by the rays"),
+        (lambda x: torch.fmod(x, 2.0), "steps without end.*clip what it is given"),
+        (lambda x: x.frac(), "steps without end"),
+        (lambda x: x.argmax(1), "jumps"),
+        (lambda x: x.round(), "steps without end.*left alone by the rays"),
+        (lambda x: torch.div(x, 2.0, rounding_mode="floor"), "steps without end"),
+        (lambda x: (x > x.flip(0)).double(), "different rows"),
+        (lambda x: x if (x > 0)[0, 0] else -x, "Python cannot read it"),
+        (lambda x: x[x > 0], "torch.where or masked_fill"),
         (lambda x: F.one_hot(x[:, 0].long(), 5), "left alone by the rays"),
-        (lambda x: F.threshold(x, 0.5, 0.0), "let the two be equal"),
-        (lambda x: x.tanh().round(), "either side of a jump.*without tanh"),
+        (lambda x: x.tanh().floor(), "either side of a jump.*without tanh"),
         (lambda x: 1 / x.sigmoid(), "0 for a quotient.*add a constant"),
         (lambda x: (x.tanh() + 1).log(), "0 for a quotient, a root or a logarithm"),
         (lambda x: x * x.atan(), "too slowly.*gate by sigmoid, tanh or softmax"),
@@ -495,7 +540,7 @@ def test_hints_fit_the_operation(operation, hint):
         (Attention(normed=False), r"in layers.1.attention \(MultiheadAttention\).*product.*torch.nn.LayerNorm"),
         (Length(), r"var in layers.1 \(Length\).*take std"),
         (Packed(), r"_pack_padded_sequence in layers.1 \(Packed\).*pad packed sequences"),
-        (nn.Hardshrink(), r"hardshrink in layers.1 \(Hardshrink\)"),
+        (nn.Sequential(nn.Sigmoid(), nn.Threshold(0.0, 1.0)), r"gt in layers.1.1 \(Threshold\).*either side of a jump"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
 )
@@ -513,17 +558,18 @@ def test_what_has_no_far_field_is_refused_by_name(inner, message):
         lambda x: x * x.sum(1, keepdim=True),
         lambda x: x * (x / x.norm(dim=1, keepdim=True)),
         lambda x: x @ x.t(),
-        lambda x: (x > 0).double(),
-        lambda x: torch.where(x > 0, x, 0.0),
-        lambda x: x.sign(),
+        lambda x: (x.sigmoid() > 0).double(),
+        lambda x: torch.where(x.atan() < torch.pi / 2, x, 0.0),
+        lambda x: x.softmax(1).sign(),
+        lambda x: (x.softmax(1).sum(1, keepdim=True) - 1).sign(),
         lambda x: x.argmax(1),
         lambda x: x.sort(1).values,
         lambda x: x - x.mean(0),
         lambda x: torch.div(x, 2.0, rounding_mode="floor"),
-        lambda x: F.threshold(x, 0.5, 0.0),
+        lambda x: F.threshold(-x.sigmoid(), -1.0, 0.0),
         lambda x: torch.exp(x),
         lambda x: x + torch.randn(4, dtype=torch.float64),
-        lambda x: F.max_pool1d(x[:, None], 2, return_indices=True)[1] + 1 + F.hardshrink(x),
+        lambda x: F.max_pool1d(x[:, None], 2, return_indices=True)[1] + 1 + x.frac(),
         lambda x: x[0, 0].item(),
         lambda x: V[x[:, 0].long()],
         lambda x: x + x[0],

@@ -5,15 +5,35 @@ from dataclasses import FrozenInstanceError, fields
 import numpy as np
 import pytest
 
-from knowlimits.plane.mesh import Mesh, pack
+from knowlimits.plane.mesh import Mesh, UnitRows, pack
+from knowlimits.plane.refinement import Decided, refine
 
 
-def refined(mesh, functions, exact=None):
+def rows(values, error=0.0, slope=1e4):
+    """Values known up to an error, of functions no steeper than this."""
+    return UnitRows(values, *(np.full((len(values), 1), bound) for bound in (error, slope)))
+
+
+def of_places(functions):
+    """Decides signs of functions by the stored places, near which they are zero."""
+
+    def exact(vertices, cells, lineage):
+        values = lineage.points[vertices] @ np.array(functions, dtype=float).T
+        signs = np.sign(np.where(np.abs(values) < 1e-9, 0, values))
+        return Decided(signs.astype(np.int8), lineage.points[vertices], np.ones(len(vertices), bool))
+
+    return exact
+
+
+def refined(mesh, functions):
     """A mesh cut by functions ``(3, units)`` of homogeneous points, with their values and positive units."""
+    exact = of_places(functions)
     values = mesh.points @ np.array(functions, dtype=float).T
-    mesh, values, _, pos = mesh.refine(values, np.zeros((mesh.vertices, 2)), exact, None)
-    np.testing.assert_allclose(values, mesh.points @ np.array(functions, dtype=float).T, atol=1e-9)
-    np.testing.assert_array_equal(pos, pack(values > 0))
+    steepest = np.linalg.norm(np.array(functions, dtype=float), axis=1).max()
+    mesh, found, pos, neg = refine(mesh, rows(values, slope=steepest), exact, None)
+    np.testing.assert_allclose(found.values, mesh.points @ np.array(functions, dtype=float).T, atol=1e-9)
+    np.testing.assert_array_equal(pos, pack(found.values > 0))
+    np.testing.assert_array_equal(neg, pack(found.values < 0))
     return mesh
 
 
@@ -81,24 +101,46 @@ def test_a_refined_mesh_is_a_new_value():
 
 
 def test_who_decides_a_sign_sees_the_vertices_that_are_under_way():
-    """A unit that is in doubt where another has just put a vertex: asked with that vertex's edge and its place."""
+    """A unit that is in doubt where another has just put vertices: asked with their lines and places, and a cell."""
     asked = []
 
-    def exact(vertex, lineage):
-        asked.append((vertex, lineage.step, lineage.provenance(vertex), lineage.point(vertex)))
-        return [0, 0], np.zeros(2)
+    def exact(vertices, cells, lineage):
+        asked.append((vertices.tolist(), cells.tolist(), lineage))
+        return Decided(np.zeros((len(vertices), 2), np.int8), lineage.points[vertices], np.ones(len(vertices), bool))
 
     mesh = Mesh.box(0, 2, 0, 2)
     # Both are zero at x = 1; the second is known so badly that its zeros are in doubt.
     values = (mesh.points @ np.array([[1.0, 1.0], [0, 0], [-1, -1 - 1e-12]])) * 1.0
-    refined, values, _, _ = mesh.refine(values, np.full((4, 2), 1e-12), exact, None)
-    assert [vertex for vertex, *_ in asked] == [5, 4]
-    assert {step for _, step, *_ in asked} == {0}
-    for vertex, _, (a, b, unit, step), point in asked:
-        assert (unit, step) == (0, 0)
+    result, found, *_ = refine(mesh, rows(values, 1e-12), exact, None)
+    ((vertices, cells, lineage),) = asked
+    assert (sorted(vertices), cells, lineage.step) == ([4, 5], [0, 0], 0)
+    for vertex in vertices:
+        a, b, unit = lineage.parents[vertex].tolist()
+        assert unit == 0
         assert {a, b} in ({0, 2}, {1, 3})
-        np.testing.assert_allclose(point, refined.points[vertex])
-    assert refined.resolved == 2
-    assert refined.cells == 2
-    assert (values[[4, 5]] == 0).all()
-    assert mesh.resolved == 0
+        assert lineage.lines[vertex].tolist() == [0, 0, -1 - a, b]
+        np.testing.assert_allclose(lineage.points[vertex], result.points[vertex])
+    assert (result.status.resolved, result.status.integers, result.cells) == (2, 2, 2)
+    assert (found.values[[4, 5]] == 0).all()
+    assert mesh.status.resolved == 0
+
+
+def test_lines_of_edges_between_corners_that_were_there_are_kept():
+    """A diagonal of a square, and a line that crosses it: the vertex lies on the two, not on a side of the square."""
+    mesh = refined(Mesh.box(0, 1, 0, 1), [[1, -1, 0]])
+    mesh = refined(mesh, [[1, 1, -1.25]])
+    inner = np.flatnonzero((mesh.parents[:, 0] >= 0) & np.isclose(mesh.points[:, 0], 0.625))
+    assert len(inner) == 1
+    assert mesh.lines[inner[0]].tolist() == [1, 0, 0, 0]
+
+
+def test_what_contradicts_a_proven_sign_is_an_error():
+    """Exact arithmetic that has another sign where floats are sure is of another model."""
+
+    def exact(vertices, cells, lineage):
+        return Decided(np.full((len(vertices), 2), -1, np.int8), lineage.points[vertices], np.ones(len(vertices), bool))
+
+    mesh = Mesh.box(0, 2, 0, 2)
+    values = mesh.points @ np.array([[1.0, 1.0], [0, 0], [1, -1 - 1e-12]])
+    with pytest.raises(ValueError, match="same operations in the same order"):
+        refine(mesh, rows(values, 1.5), exact, None)

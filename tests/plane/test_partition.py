@@ -557,7 +557,7 @@ def test_memory_is_bounded_beforehand():
     network = convolutional().double().eval()
     plane = kl.Plane(*np.random.default_rng(0).normal(size=(3, 1, 6, 6)))
     whole = kl.partition(network, plane)
-    most = 200_000
+    most = 400_000
     with pytest.raises(MemoryError, match=r"max_bytes must be larger.*units at [\d,]+ vertices would take.*box=.*starts="):
         kl.partition(network, plane, max_bytes=most)
     in_parts = kl.partition(network, plane, max_bytes=most, starts=32)
@@ -567,11 +567,11 @@ def test_memory_is_bounded_beforehand():
 
 def test_what_is_asked_for_stays_below_what_is_allowed(monkeypatch):
     """Every array of values at vertices, beside those that are held, from the smallest allowance to one that is enough."""
-    from knowlimits.plane import mesh
+    from knowlimits.plane import refinement
 
     network, asked = random_network(0, (2, 40, 40, 2)), []
-    longer = mesh._longer
-    monkeypatch.setattr(mesh, "_longer", lambda array, size: asked.append(size * array[:1].nbytes) or longer(array, size))
+    longer = refinement._longer
+    monkeypatch.setattr(refinement, "_longer", lambda array, size: asked.append(size * array[:1].nbytes) or longer(array, size))
     for power in range(12, 30):
         asked.clear()
         try:
@@ -583,16 +583,18 @@ def test_what_is_asked_for_stays_below_what_is_allowed(monkeypatch):
     assert max(asked) < 2**power
 
 
-def test_the_status_says_what_is_proven():
-    """Proven only where no vertex lies on an edge between computed ones: few units, or parallel ones."""
-    one = nn.Sequential(nn.Linear(2, 1), nn.ReLU(), nn.Linear(1, 2))
-    many = random_network(0)
-    assert kl.partition(one).status is Status.PROVEN
-    assert kl.partition(one).exact is True
-    assert kl.partition(many).status is kl.partition(many, starts=5).status is Status.BOUNDED
-    assert kl.partition(many).exact is False
-    assert "not proven" in str(kl.partition(many).status)
-    assert "not proven" not in str(Status.PROVEN)
+def test_the_status_says_by_what_signs_were_decided():
+    # Three lines through a point that is no float: sums of forms that are exact, of weights of 40 bits.
+    forms = np.round(np.random.default_rng(0).normal(size=(2, 3)) * 2.0**40) / 2.0**40
+    forms = np.concatenate([forms, forms[:1] + forms[1:], forms[:1] - forms[1:]])
+    plain = kl.partition(random_network(0)).status
+    assert plain == kl.partition(random_network(0), starts=5).status == Status()
+    met = kl.partition(lines(forms[:, :2], forms[:, 2]))
+    assert len(met) == 8
+    assert met.status.integers > 0
+    assert met.resolved == met.status.doubled + met.status.integers
+    assert f"{met.status.integers:,} by integers" in str(met.status)
+    assert kl.partition(lines(forms[:, :2], forms[:, 2]), starts=4).status.integers > 0
 
 
 class Alternating(nn.Module):
@@ -602,9 +604,8 @@ class Alternating(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.first, self.second = nn.Linear(2, 4), nn.Linear(2, 4)
-        # Lines that meet in one point, so that signs have to be decided in integers.
-        for layer in (self.first, self.second):
-            layer.bias.data.zero_()
+        # Lines that meet in one point, so that signs have to be decided otherwise, and one that does not.
+        self.first.bias.data = torch.tensor([0.0, 0, 0, 1])
         self.calls = 0
 
     def forward(self, x):

@@ -91,9 +91,16 @@ def test_figure_one_is_the_networks_own():
     assert (steps <= np.maximum(result.gradient[1:, 0], result.gradient[:-1, 0]) * 1.2 + 0.05).mean() > 0.97
 
 
-def test_limits_in_the_table_are_those_of_points_far_out():
+@pytest.fixture(scope="module")
+def trained():
+    """Data, and a network and an ensemble trained on it, which the tests only look at."""
     data = half_moons.draw_data(0)
     [[network], [ensemble]] = half_moons.train_models(["NN", "NNEnsemble"], [data])
+    return data, network, ensemble
+
+
+def test_limits_in_the_table_are_those_of_points_far_out(trained):
+    data, network, ensemble = trained
     for name, model in (("NN", network), ("NNEnsemble", ensemble)):
         limits = far_away.measure_limits(name, model, data)
         assert limits.confident_far > 0.8 > 0.1 > limits.confident_near
@@ -114,9 +121,8 @@ def test_rays_reach_their_limits():
     assert np.ptp(profile.limits["mutual_information"]) > 0.5
 
 
-def test_detection_at_a_distance_tends_to_that_at_infinity():
-    data = half_moons.draw_data(0)
-    [[network], [ensemble]] = half_moons.train_models(["NN", "NNEnsemble"], [data])
+def test_detection_at_a_distance_tends_to_that_at_infinity(trained):
+    data, network, ensemble = trained
     results = distances.measure_detection("NN", network, data) + distances.measure_detection("NNEnsemble", ensemble, data)
     for one in results:
         assert len(one.aurocs) == len(distances.DISTANCES)

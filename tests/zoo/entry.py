@@ -76,7 +76,11 @@ class Table:
     @property
     def names(self) -> list[str]:
         """What the columns are called where nobody says it."""
-        return list(self.X.columns) if self.is_frame else [f"x{place}" for place in range(self.X.shape[1])]
+        if self.is_frame:
+            return list(self.X.columns)
+        if self.X.ndim == 2:
+            return [f"x{place}" for place in range(self.X.shape[1])]
+        return [f"x{list(place)}" for place in np.ndindex(self.X.shape[1:])]
 
     @property
     def complete(self) -> np.ndarray:

@@ -128,7 +128,7 @@ ENTRIES = {
         lambda: Standardized().eval(),
         WINDOWS,
         own_logits,
-        refused=SMOOTH | {"audit": "not a table", "assert_far_field": "not a table"},
+        refused=SMOOTH,
     ),
     "product": Entry(
         "a product of two columns, one moved at a time",

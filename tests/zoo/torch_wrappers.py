@@ -188,8 +188,6 @@ def _dropout_net():
     return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3))
 
 
-NOT_A_TABLE = {"audit": "not a table", "assert_far_field": "not a table"}
-
 ENTRIES = {
     "compile": wrapped("`torch.compile`", lambda net: torch.compile(net, backend="eager")),
     "data_parallel": wrapped("`nn.DataParallel`", nn.DataParallel),
@@ -287,16 +285,14 @@ ENTRIES = {
         lambda: Convolutional().eval(),
         WINDOWS,
         _own_probabilities,
-        refused=NOT_A_TABLE,
     ),
     "flat_windows": Entry(
         "windows, flattened",
         lambda: _made(lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3)), WINDOWS),
         WINDOWS,
         own_logits,
-        refused=NOT_A_TABLE,
     ),
-    "recurrent": Entry("LSTM over windows", lambda: Recurrent().eval(), WINDOWS, own_logits, refused=SMOOTH | NOT_A_TABLE),
+    "recurrent": Entry("LSTM over windows", lambda: Recurrent().eval(), WINDOWS, own_logits, refused=SMOOTH),
     "images": Entry(
         "convolutions over images",
         lambda: _made(
@@ -304,6 +300,5 @@ ENTRIES = {
         ),
         IMAGES,
         own_logits,
-        refused=NOT_A_TABLE,
     ),
 }

@@ -6,6 +6,7 @@ import numpy as np
 
 from knowlimits.auditing.find.columns import TableReader
 from knowlimits.auditing.find.features import SURE, is_sure
+from knowlimits.auditing.find.places import as_table, axes_of, shape_of_inputs
 from knowlimits.auditing.find.rays import rays
 from knowlimits.auditing.find.subject import of_floats, read_table, some
 from knowlimits.limits.far_field import far_field
@@ -27,17 +28,19 @@ def assert_far_field(
     confidence: float = SURE,
     feature_names: Any = None,
     continuous: Any = None,
+    input_shape: Any = None,
     random_state: int = 0,
 ) -> None:
     """Fail unless few rows end sure of themselves, whichever continuous column grows without bound; for test suites.
 
     Args:
         model: what `knowlimits.audit` takes, or a fitted `knowlimits.Guard` or `knowlimits.LastLayerLaplace`.
-        X: data like those that the model was trained on, ``(n, columns)``; rows with gaps are left out.
+        X: data like those that the model was trained on, ``(n, columns)``, or ``(n, ...)`` as the model takes its inputs; rows
+            with gaps are left out.
         max_confident_share: the largest share of the rows that may end sure, along each column and way.
         outputs: as `knowlimits.read` has it.
         confidence: from which on a row counts as sure.
-        feature_names, continuous: as `knowlimits.audit` has them.
+        feature_names, continuous, input_shape: as `knowlimits.audit` has them.
         random_state: seed of the rows that are drawn from large tables.
 
     Raises:
@@ -54,14 +57,14 @@ def assert_far_field(
         raise ValueError(f"max_confident_share must be in 0 to 1. Got {max_confident_share} instead.")
     if not 0 < confidence <= 1:
         raise ValueError(f"confidence must be above 0 and at most 1. Got {confidence} instead.")
-    table, found, rows = _read(model, X, feature_names, outputs)
+    table, found, rows = _read(model, X, feature_names, outputs, input_shape)
     rows = rows[np.isfinite(rows).all(1)]
     if not len(rows):
         raise ValueError("X must have a row without gaps at least. Got none.")
     columns = table.continuous(rows, found, continuous)
     most = max(1, _RAYS // (2 * len(columns.names)))
     rows = rows[some(len(rows), most, np.random.default_rng(random_state))]
-    limits = _limits(model, found, *rays(rows, columns.steps))
+    limits = _limits(model, found, axes_of("X", X)[1:], *rays(rows, columns.steps))
     shares = is_sure(limits, confidence).reshape(len(rows), -1).mean(0)
     broken = np.argsort(-shares, kind="stable")[: int((shares > max_confident_share).sum())]
     if not len(broken):
@@ -75,22 +78,31 @@ def assert_far_field(
     )
 
 
-def _read(model: Any, X: Any, feature_names: Any, outputs: str | None) -> tuple[TableReader, Model | None, np.ndarray]:
+def _read(
+    model: Any, X: Any, feature_names: Any, outputs: str | None, input_shape: Any
+) -> tuple[TableReader, Model | None, np.ndarray]:
     """What reads tables, the model that says which columns can move, and the table as floats, ``(n, columns)``."""
     if isinstance(model, LastLayerLaplace):
-        return read_table(model.model, X, feature_names, model.outputs)
+        return read_table(model.model, X, feature_names, model.outputs, input_shape)
     if _is_remedy(model):
         # A guard ends in the same whichever column moves.
-        table = TableReader(model, X, feature_names)
+        shape = shape_of_inputs(model.model, X, input_shape)
+        X = as_table("X", X, shape)
+        table = TableReader(model, X, feature_names, shape)
         return table, None, table.rows("X", X, None)
-    return read_table(model, X, feature_names, outputs)
+    return read_table(model, X, feature_names, outputs, input_shape)
 
 
-def _limits(model: Any, found: Model | None, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """The limiting confidence along rays in a table of floats; a guard and last-layer Laplace know theirs themselves."""
+def _limits(model: Any, found: Model | None, axes: tuple[int, ...], origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """The limiting confidence along rays in a table of floats; a guard and last-layer Laplace know theirs themselves.
+
+    They were fitted to what has such axes, as the data have.
+    """
     if not _is_remedy(model) and found is not None:
         return far_field(of_floats(found), origins, directions).confidence()
     starts = origins if found is None or found.steps is None else found.steps.layout.decode(origins)
+    if len(axes) > 1:
+        starts, directions = (rows.reshape(-1, *axes) for rows in (np.asarray(starts), directions))
     return model.far_field(starts, directions).confidence()
 
 

@@ -26,7 +26,8 @@ class Audit:
         features: a row for each continuous column and way: `sure`, the share of rows that end with a confidence of 0.99 or
             more; `confidence` and every score at infinity, medians with 5% and 95% of the rows; `classes` that they end in;
             `settled_sd` and `settled`, how far until the confidence is within 0.01 of its limit, in standard deviations and in
-            the column's own unit; `last_unit_sd` and `last_unit`, how far until the last unit of a network changes, the last
+            the column's own unit; `last_unit_sd` and `last_unit`, beyond which the outputs change no more but in straight
+            lines, up to rounding (`FarField.settled`): how far until the last unit of a network changes that matters, the last
             threshold of a tree is met, the last neighbour comes in, nan where a limit is only approached; `last_value`, the
             column's value beyond which the column matters to none of the rows any more (the last threshold of trees), infinite
             where it never matters, nan where it always does; `sure_laplace`,
@@ -54,6 +55,28 @@ class Audit:
 
     def __str__(self) -> str:
         return text.page(self._found)
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """The shape of one input, whose places the columns are; None where X was a table that is one."""
+        return self._found.columns.shape
+
+    def on_places(self, name: str) -> np.ndarray:
+        """A column of numbers of `features` by places of the inputs, ``(2, *shape)``: as each goes down, and up.
+
+        It is nan where a place was not moved. `knowlimits.plots.places` draws it.
+
+        Args:
+            name: of the column, such as ``"sure"``.
+
+        Raises:
+            ValueError: if there is no such column of numbers, or X was a table.
+        """
+        numbers = [one for one, values in self.features.columns.items() if values.dtype.kind == "f" and one != "towards"]
+        if name not in numbers:
+            raise ValueError(f"name must be one of {', '.join(numbers)}. Got {name!r} instead.")
+        found = self._found.features.by_place(name, self._found.columns)
+        return found.reshape(2, *(self.input_shape or ()))
 
     def to_frame(self) -> dict[str, Any]:
         """All tables as pandas DataFrames, by their names.
@@ -91,6 +114,7 @@ def audit(
     *,
     outputs: str | None = None,
     layer: str | None = None,
+    input_shape: Any = None,
     max_rows: int = 2000,
     random_state: int = 0,
     verbose: bool = False,
@@ -102,16 +126,19 @@ def audit(
 
     Args:
         model: what `knowlimits.far_field` takes; the steps of a Pipeline may encode categories, fill gaps, or clip.
-        X: data like those that the model was trained on, ``(n, columns)``: an array or a DataFrame. Rows with gaps are left
-            out.
+        X: data like those that the model was trained on, ``(n, columns)``: an array or a DataFrame; or ``(n, ...)`` as the
+            model takes its inputs, each of whose places is a column then. Rows with gaps are left out.
         y: labels, ``(n,)``. Without them detectors of classes take the model's predictions.
-        feature_names: of the columns; without them those of a DataFrame, of the model, or x0, x1 and so on.
-        continuous: names or places of the columns to move, or ``"all"``. Without it columns with two values, and those with few
-            whole numbers, are taken for codes and stay.
+        feature_names: of the columns; without them those of a DataFrame, of the model, or x0, x1 and so on. Those of inputs of
+            more axes may have the shape of one input; without them x[3, 1] is what ``X[:, 3, 1]`` has.
+        continuous: names or places of the columns to move, or ``"all"``; of inputs of more axes places such as (3, 1), too.
+            Without it columns with two values, and those with few whole numbers, are taken for codes and stay.
         X_test: rows that the model and the detectors have not seen; a quarter of X without them.
         y_test: their labels.
         outputs: as `knowlimits.read` has it.
         layer: name of the submodule whose input are the features that detectors look at; the last `torch.nn.Linear` without it.
+        input_shape: the shape of one input, as ``(21, 2)``, where X is a table and the model, which does not say so itself,
+            takes windows, landmarks or images: the columns are its places, the last axis the fastest.
         max_rows: of larger tables so many rows are drawn.
         random_state: seed of everything that is drawn.
         verbose: show a progress bar.
@@ -133,7 +160,7 @@ def audit(
         raise ValueError(f"max_rows must be at least 16. Got {max_rows} instead.")
     if isinstance(random_state, int) and random_state < 0:
         raise ValueError(f"random_state must not be negative. Got {random_state} instead.")
-    subject = read_subject(model, X, y, X_test, y_test, feature_names, continuous, max_rows, random_state, outputs)
+    subject = read_subject(model, X, y, X_test, y_test, feature_names, continuous, max_rows, random_state, outputs, input_shape)
     with (
         one_blas_thread(),
         subject.model.threads(),

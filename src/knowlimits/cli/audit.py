@@ -18,7 +18,9 @@ def audit(
     test: Path | None = None,
     continuous: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     outputs: Outputs = None,
+    output: str | None = None,
     layer: str | None = None,
+    input_shape: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (),
     trusted: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     max_rows: int = 2000,
     seed: int = 0,
@@ -42,8 +44,13 @@ def audit(
         Columns to move, or all; without it those that do not look like codes.
     outputs
         What the model returns; told from the file without it.
+    output
+        Name of the output of an ONNX file, or of a value in between, that is the classifier; told from the file without it.
     layer
         Submodule whose input are the features that detectors look at; the last linear layer without it.
+    input_shape
+        Sizes of the axes of one input, for a model of windows, landmarks or images whose file does not say them: 21 2 for 21
+        landmarks of two numbers each, the columns of the table in the order (0, 0), (0, 1), (1, 0) and so on.
     trusted
         Types that a file of skops may make, beside those that skops trusts by itself.
     max_rows
@@ -67,7 +74,7 @@ def audit(
         values, names = read_numbers(path)
         return values, None, names
 
-    loaded = load_model(model, trusted)
+    loaded = load_model(model, trusted, output)
     X, y, names = read(data)
     X_test = y_test = None
     if test is not None:
@@ -85,6 +92,7 @@ def audit(
         y_test=y_test,
         outputs=outputs,
         layer=layer,
+        input_shape=input_shape or None,
         max_rows=max_rows,
         random_state=seed,
         verbose=sys.stderr.isatty(),

@@ -50,12 +50,12 @@ def no_screen() -> None:
     matplotlib.use("Agg")
 
 
-def load_model(path: Path, trusted: Sequence[str] = ()) -> Any:
-    """The model in a file, which may make such types."""
+def load_model(path: Path, trusted: Sequence[str] = (), output: str | None = None) -> Any:
+    """The model in a file, which may make such types, and of whose outputs one may be named."""
     from knowlimits.files.load import load
 
     with option("MODEL"):
-        return load(path, trusted=trusted)
+        return load(path, trusted=trusted, output=output)
 
 
 def check_whole(name: str, value: int, least: int, most: float = float("inf")) -> None:
@@ -104,7 +104,7 @@ def check_outputs(outputs: dict[str, Path | None], *inputs: Path | None, overwri
         with option(name):
             check_folder(path.parent)
             try:
-                check_output(path, FIGURES if name == "--output" else (), overwrite)
+                check_output(path, FIGURES if name == "--figure" else (), overwrite)
             except FileExistsError as error:
                 raise UsageError(f"{name}: {error} Give --force to replace it.") from None
         if (place := os.path.realpath(path)) in taken and (path.is_file() or not path.exists()):

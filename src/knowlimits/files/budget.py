@@ -17,6 +17,8 @@ from knowlimits._torch import Held, OperationMode, among, is_in_place, memory_of
 
 # Of all tensors that one evaluation has at once, beside the weights in the file.
 MOST_BYTES = 4 * 2**30
+# Of all weights in files beside a model, which count among those bytes, as they are and as what they become.
+MOST_BESIDE = 2**30
 # A step is about a nanosecond of one core: a number that is read, or a few products within those of two matrices.
 MOST_STEPS = 2 * 10**10
 # Nodes of a graph. torch's own reader takes milliseconds for each.

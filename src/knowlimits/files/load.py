@@ -16,17 +16,20 @@ _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
 _LONGEST_HEADER = 10**8
 
 
-def load(path: str | os.PathLike, device: str = "cpu", trusted: Sequence[str] = ()) -> Any:
+def load(path: str | os.PathLike, device: str = "cpu", trusted: Sequence[str] = (), *, output: str | None = None) -> Any:
     """Read a classifier that `save` wrote, or one of others.
 
     That is an ONNX file (.onnx), a `torch.export` program (.pt2), a file of skops (.skops), or what XGBoost (.json, .ubj),
     LightGBM (.txt) or CatBoost (.json, .cbm) saves. No code of a file runs: pickles are refused, and programs are screened
-    first.
+    first. Weights of an ONNX file may be in other files in its folder; nothing else is read.
 
     Args:
         path: the file; its first bytes say what it is, or its ending where they do not.
         device: torch device for a classifier of ours.
         trusted: names of types in a file of skops that it may make, beside those that skops trusts by itself.
+        output: in an ONNX file the value that is the classifier, by its name: an output, or a value in between. Without it that
+            is the only output of floats, or of several the one that ends in a softmax over classes, where no other could be
+            a classifier as well; labels are followed back to the scores that they are picked by.
 
     Returns:
         A fitted classifier of ours, a `torch.nn.Module` that returns logits or probabilities, a
@@ -34,7 +37,8 @@ def load(path: str | os.PathLike, device: str = "cpu", trusted: Sequence[str] = 
         what `knowlimits.read` makes of its classifiers.
 
     Raises:
-        ValueError: if the file is foreign, damaged, of a newer format, or not what can be read safely.
+        ValueError: if the file is foreign, damaged, of a newer format, not what can be read safely, certainly no classifier, or
+            if it cannot be told which of its outputs is one.
         UnsupportedOperation: if an ONNX file has an operator that is not known.
         ImportError: if it is an ONNX file, one of skops or a .cbm file, and onnx, skops or catboost is not installed.
         OSError: if it cannot be read.
@@ -50,7 +54,12 @@ def load(path: str | os.PathLike, device: str = "cpu", trusted: Sequence[str] = 
     if kind == ".pkl":
         raise ValueError(pickled(str(path)))
     if kind == ".onnx":
-        return read_onnx(path.read_bytes(), str(path))
+        return read_onnx(path.read_bytes(), str(path), output, folder=path.parent)
+    if output is not None:
+        raise ValueError(
+            f"output must be left out for {path}, as only an ONNX file has outputs by name. Got {output!r} instead: for a "
+            "program that returns several, say knowlimits.read(model, output=...)."
+        )
     if kind in (".pt2", ".skops"):
         content = path.read_bytes()
         if kind == ".skops" or suffix == ".skops" or is_skops(content):

@@ -1,13 +1,28 @@
 """Rays through any torch module: the table of operations, and what follows values along rays to infinity."""
 
-from knowlimits.follow.operations import Affine, Joint, Maximum, Move, Rewrite, Smooth, Tail, UnsupportedOperation, register
-from knowlimits.follow.ray import Rays, blocks, follow, follow_several
+from knowlimits.follow.operations import (
+    Affine,
+    Joint,
+    Jump,
+    Maximum,
+    Move,
+    Of,
+    Rewrite,
+    Smooth,
+    Tail,
+    UnsupportedOperation,
+    register,
+)
+from knowlimits.follow.ray import Beyond, Rays, blocks, follow, follow_beyond, follow_several
 
 __all__ = [
     "Affine",
+    "Beyond",
     "Joint",
+    "Jump",
     "Maximum",
     "Move",
+    "Of",
     "Rays",
     "Rewrite",
     "Smooth",
@@ -15,6 +30,7 @@ __all__ = [
     "UnsupportedOperation",
     "blocks",
     "follow",
+    "follow_beyond",
     "follow_several",
     "register",
 ]

@@ -5,7 +5,7 @@ operation acts on both, its constant part on the offset alone; a maximum is lexi
 asymptote.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,13 @@ from torch import Tensor
 from knowlimits._torch import name_of, returns_views, tree_map
 from knowlimits.follow import fixed
 from knowlimits.follow import owners as owned
-from knowlimits.follow.bounds import EPS, MOST_TERMS, SMOOTH
+from knowlimits.follow.bounds import EPS, SMOOTH
 from knowlimits.follow.changes import Changes
-from knowlimits.follow.domain import Domain
+from knowlimits.follow.domain import Domain, moved
 from knowlimits.follow.dual import Ray, constant, is_fixed, is_still, laid_out, tail_of
 from knowlimits.follow.entries import OWN
-from knowlimits.follow.operations import INDEXED, TABLE, Affine, Joint, Maximum, Move, Of, Smooth, Tail
+from knowlimits.follow.jumps import difference, jump
+from knowlimits.follow.operations import TABLE, Affine, Joint, Jump, Maximum, Move, Of, Smooth, Tail
 from knowlimits.follow.parts import Parts, first
 from knowlimits.follow.products import BILINEAR, product, quotient
 from knowlimits.follow.refusals import Refused, TooLarge, check_finite
@@ -77,18 +78,6 @@ class Asymptotes(Domain):
 
     def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Ray]) -> Any:
         """Move rates, offsets and owners alike."""
-        name, viewed = name_of(func), returns_views(func)
-        if name in ("view", "_unsafe_view"):
-            # The parts may lie in memory otherwise than the whole says.
-            func = torch.ops.aten.reshape.default
-
-        def moved(part: Callable[[Ray], Tensor], constant: Callable[[Tensor], Tensor]) -> Any:
-            def pick(a: Any) -> Any:
-                if isinstance(a, Ray):
-                    return part(a)
-                return constant(a) if isinstance(a, Tensor) and name not in INDEXED else a
-
-            return func(*tree_map(pick, args), **tree_map(pick, kwargs))
 
         def labels(constant: Tensor) -> Tensor:
             return owned.broadcast([traced[0].owners], torch.broadcast_shapes(constant.shape, (1,) * traced[0].ndim))
@@ -99,14 +88,14 @@ class Asymptotes(Domain):
             return label.expand(constant.shape) if label.ndim == constant.ndim else labels(constant)
 
         zero = torch.zeros_like
-        rate = moved(lambda t: t.rate, zero)
-        offset = moved(lambda t: t.offset, lambda c: c)
-        owners = tree_map(owned.canonical, moved(lambda t: t.owners, same_ray))
+        rate = moved(func, args, kwargs, lambda t: t.rate, zero)
+        offset = moved(func, args, kwargs, lambda t: t.offset, lambda c: c)
+        owners = tree_map(owned.canonical, moved(func, args, kwargs, lambda t: t.owners, same_ray))
         errors = (None, None)
         if traced[0].errors:
-            errors = tuple(moved(lambda t, k=k: t.errors[k], zero) for k in range(2))  # type: ignore[index]
+            errors = tuple(moved(func, args, kwargs, lambda t, k=k: t.errors[k], zero) for k in range(2))
         result = _wrapped(rate, offset, owners, errors, tail_of(traced))
-        if viewed:
+        if returns_views(func):
             # What is written to one is seen in the other.
             for view in result if isinstance(result, list) else [result]:
                 view.rest = traced[0].rest
@@ -148,11 +137,10 @@ class Asymptotes(Domain):
 
     def _bounds(self, parts: Parts) -> tuple[Tensor, Tensor]:
         """Bounds on the rounding errors of rate and offset: those carried over, and those made here."""
-        share = (min(parts.terms(), MOST_TERMS) + 2) * EPS
 
         def bound(carried: list[Any], made: list[Any]) -> Tensor:
             # No number at all of what is of unknown size is of unknown size, too.
-            return (parts.of_sizes(carried) + share * parts.of_sizes(made)).nan_to_num(torch.inf, torch.inf)
+            return (parts.of_sizes(carried) + parts.rounding() * parts.of_sizes(made)).nan_to_num(torch.inf, torch.inf)
 
         rate = bound(parts.without_constants(lambda t: t.errors[0]), parts.without_constants(lambda t: t.rate))
         values = [a.offset if isinstance(a, Ray) else a for a in parts.args]
@@ -166,8 +154,9 @@ class Asymptotes(Domain):
             return self._largest(*args)
         return self._larger(*(a if isinstance(a, Ray) else constant(a, args) for a in args))
 
-    def in_words(self, entry: Maximum) -> None:
-        """None: all maxima are done here."""
+    def in_words(self, entry: Maximum | Jump) -> Callable[..., Any] | None:
+        """The words of a jump that has some; all maxima are done here."""
+        return entry.words if isinstance(entry, Jump) else None
 
     def _relu(self, x: Ray) -> Ray:
         if x.errors is None and x.device.type == "cpu" and not (x.rate.requires_grad or x.offset.requires_grad):
@@ -195,15 +184,11 @@ class Asymptotes(Domain):
         return Ray(parts[0].permute(back), parts[1].permute(back), x.owners, None, x.rest.tail)
 
     def _larger(self, x: Ray, y: Ray) -> Ray:
-        rate, offset = x.rate - y.rate, x.offset - y.offset
+        rate, offset, owners, errors = difference(x, y)
         first = (rate > 0) | ((rate == 0) & (offset > 0))
-        owners = owned.broadcast([x.owners, y.owners], rate.shape)
-        errors = chosen = None
+        chosen = None
         if x.errors and y.errors:
-            sizes = (x.rate.abs() + y.rate.abs(), x.offset.abs() + y.offset.abs())
-            pairs = list(zip(x.errors, y.errors, strict=True))
-            errors = [a + b + EPS * size for (a, b), size in zip(pairs, sizes, strict=True)]
-            chosen = (torch.where(first, *pairs[0]), torch.where(first, *pairs[1]))
+            chosen = torch.where(first, x.errors[0], y.errors[0]), torch.where(first, x.errors[1], y.errors[1])
         self.changes.crossed(rate, offset, owners, errors)
         rate, offset = torch.where(first, x.rate, y.rate), torch.where(first, x.offset, y.offset)
         return Ray(rate, offset, owners, chosen, tail_of([x, y]))
@@ -211,15 +196,12 @@ class Asymptotes(Domain):
     def _largest(self, x: Ray, dim: Any = (), keepdim: bool = False) -> Ray:
         """The lexicographic maximum of rate and offset along axes."""
         owners = owned.reduced(x.owners, dim, keepdim)
-        dims = [d % x.ndim for d in ([dim] if isinstance(dim, int) else dim)] or list(range(x.ndim))
-        rest = [axis for axis in range(x.ndim) if axis not in dims]
 
         def flat(t: Tensor) -> Tensor:
-            return t.permute(*rest, *dims).flatten(len(rest))
+            return candidates(t, dim)
 
         rate, offset = flat(x.rate), flat(x.offset)
-        leading = torch.where(rate == rate.amax(-1, keepdim=True), offset, -torch.inf)
-        winner = leading.argmax(-1, keepdim=True)
+        winner = leader(rate, offset)
 
         def chosen(t: Tensor) -> Tensor:
             picked = flat(t).gather(-1, winner)[..., 0]
@@ -241,6 +223,10 @@ class Asymptotes(Domain):
         """Take what a function tends to."""
         bent = self._smooth if isinstance(entry, Smooth) else self._joint
         return bent(entry, func, args, kwargs)  # type: ignore[arg-type]
+
+    def jump(self, entry: Jump, func: Any, args: list[Any]) -> Ray:
+        """Take the value on the side of the jump on which numbers stay."""
+        return jump(entry, func, args, self.changes)
 
     def family(self, family: Family, x: Ray) -> Ray:
         """Take what a family says of its ends."""
@@ -345,6 +331,19 @@ class Asymptotes(Domain):
             self.changes.doubted(open_, x.owners)
             errors = torch.zeros_like(rate), torch.full_like(offset, torch.inf)
         return Ray(rate, offset, owners, errors, tail)
+
+
+def candidates(t: Tensor, dim: int | Sequence[int] = ()) -> Tensor:
+    """The same numbers with those of some axes, or of all, behind one another in the last."""
+    dims = [d % t.ndim for d in ([dim] if isinstance(dim, int) else dim)] or list(range(t.ndim))
+    rest = [axis for axis in range(t.ndim) if axis not in dims]
+    return t.permute(*rest, *dims).flatten(len(rest))
+
+
+def leader(rate: Tensor, offset: Tensor) -> Tensor:
+    """The place of the lexicographically largest along the last axis, which has length 1 then."""
+    leading = torch.where(rate == rate.amax(-1, keepdim=True), offset, -torch.inf)
+    return leading.argmax(-1, keepdim=True)
 
 
 def _check_rays_apart(linear: Callable[[Callable[[Ray], Tensor]], Tensor], traced: list[Ray], owners: Tensor) -> None:

@@ -13,7 +13,6 @@ MOST_TERMS = 4096
 #: their result: measured, as the largest error of 2,200 numbers of each function against 60 digits is less than half of it. The
 #: one is there for ELU, which torch 2.6 computes as a difference from 1.
 SMOOTH = 16 * EPS
-#: A sign at a vertex of a partition counts as in doubt within so many times its bound: a heuristic, as an edge between computed
-#: vertices lies beside the true one by rounding, which the bound leaves out. It leaves room for lines that meet at an angle of
-#: an eighth.
-DOUBT = 8.0
+#: Where numbers only tend to a limit, one as near to a jump is refused, as rounding may have put it on the other side. A share
+#: of one plus the sizes of what is compared; a heuristic, as errors are not bounded unless asked for.
+NEAR = 2.0**-40

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from knowlimits._torch import Wrapper
-from knowlimits.follow.operations import Affine, Joint, Maximum, Smooth
+from knowlimits._torch import Wrapper, name_of, tree_map
+from knowlimits.follow.operations import INDEXED, Affine, Joint, Jump, Maximum, Smooth
 from knowlimits.model.families.family import Family
 
 
@@ -31,6 +31,33 @@ class Traced(Wrapper):
         raise RuntimeError(
             f"{func} met a tensor of knowlimits after its evaluation had ended: the model keeps one between calls."
         )
+
+
+def moved(
+    func: Any,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    part: Callable[[Any], Tensor],
+    constant: Callable[[Tensor], Tensor],
+) -> Any:
+    """A part of traced numbers, moved as an operation of kind `Move` moves numbers.
+
+    Args:
+        func, args, kwargs: the operation.
+        part: the part, of those that are traced.
+        constant: what stands for it, of constants that come along.
+    """
+    name = name_of(func)
+    if name in ("view", "_unsafe_view"):
+        # The parts may lie in memory otherwise than the whole says.
+        func = torch.ops.aten.reshape.default
+
+    def pick(a: Any) -> Any:
+        if isinstance(a, Traced):
+            return part(a)
+        return constant(a) if isinstance(a, Tensor) and name not in INDEXED else a
+
+    return func(*tree_map(pick, args), **tree_map(pick, kwargs))
 
 
 class Domain(ABC):
@@ -53,12 +80,16 @@ class Domain(ABC):
         """Do a maximum."""
 
     @abstractmethod
-    def in_words(self, entry: Maximum) -> Callable[..., Any] | None:
-        """A maximum in words of other operations of the table, or None where the domain does it itself."""
+    def in_words(self, entry: Maximum | Jump) -> Callable[..., Any] | None:
+        """A maximum or jump in words of other operations of the table, or None where the domain does it itself."""
 
     @abstractmethod
     def bent(self, entry: Smooth | Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Do what is not piecewise linear, and has an asymptote or a limit."""
+
+    @abstractmethod
+    def jump(self, entry: Jump, func: Any, args: list[Any]) -> Any:
+        """Do what changes where a sign changes, and nowhere else."""
 
     @abstractmethod
     def family(self, family: Family, x: Any) -> Any:

@@ -9,7 +9,19 @@ from torch import Tensor
 
 from knowlimits.follow import joints as joints
 from knowlimits.follow.domain import Traced
-from knowlimits.follow.operations import TABLE, Affine, Maximum, Move, Of, Rewrite, Smooth, Tail, UnsupportedOperation, register
+from knowlimits.follow.operations import (
+    TABLE,
+    Affine,
+    Jump,
+    Maximum,
+    Move,
+    Of,
+    Rewrite,
+    Smooth,
+    Tail,
+    UnsupportedOperation,
+    register,
+)
 from knowlimits.follow.refusals import Refused
 
 
@@ -65,17 +77,15 @@ register("amax", Maximum(Of.AXES))
 register("minimum", Rewrite(lambda a, b: -torch.maximum(-a, -b)))
 register("amin", Rewrite(lambda x, dim=(), keepdim=False: -torch.amax(-x, dim, keepdim)))
 register("abs", Rewrite(lambda x: torch.maximum(x, -x)))
-register("leaky_relu", Rewrite(lambda x, slope=0.01: torch.relu(x) - slope * torch.relu(-x)))
+# One comparison, where two ReLUs would be zero in the same places.
+register("leaky_relu", Rewrite(lambda x, slope=0.01: (torch.maximum if slope <= 1 else torch.minimum)(x, slope * x)))
 register("rrelu_with_noise", Rewrite(lambda x, noise, lower=1 / 8, upper=1 / 3, *mode: _rrelu(x, lower, upper, *mode)))
 register("softshrink", Rewrite(lambda x, lambd=0.5: torch.relu(x - lambd) - torch.relu(-x - lambd)))
 register("hardsigmoid", Rewrite(lambda x: torch.clamp(x + 3, 0, 6) / 6))
-register("threshold", Rewrite(lambda x, threshold, value: _threshold(x, threshold, value)))
-
-
-def _threshold(x: Tensor, threshold: float, value: float) -> Tensor:
-    if threshold != value:
-        raise Refused("threshold")
-    return _clamp(x, low=threshold)
+register(
+    "threshold",
+    Rewrite(lambda x, at, value: _clamp(x, low=at) if at == value else torch.where(x > at, x, value)),
+)
 
 
 def _rrelu(x: Tensor, lower: float, upper: float, training: bool = False, generator: Any = None) -> Tensor:
@@ -90,7 +100,10 @@ def _prelu(x: Tensor, weight: Tensor) -> Tensor:
     shape = [1] * x.ndim
     if x.ndim > 1:
         shape[1] = -1
-    return torch.relu(x) - weight.reshape(shape) * torch.relu(-x)
+    slopes = weight.reshape(shape)
+    if isinstance(weight, Traced) or bool((weight > 1).any()):
+        return torch.relu(x) - slopes * torch.relu(-x)
+    return torch.maximum(x, slopes * x)
 
 
 def _clamp(x: Tensor, low: Any = None, high: Any = None) -> Tensor:
@@ -182,6 +195,13 @@ register("max_pool2d_with_indices", Rewrite(_max_pool(2)))
 register("max_pool3d_with_indices", Rewrite(_max_pool(3)))
 register("adaptive_max_pool2d", Rewrite(_adaptive_max_pool(2)))
 register("adaptive_max_pool3d", Rewrite(_adaptive_max_pool(3)))
+
+# --- jumps -------------------------------------------------------------------------------------------------------------
+
+register("sign sgn logical_not", Jump())
+register("gt ge lt le eq ne", Jump(Of.PAIR))
+register("hardshrink", Jump(words=lambda x, size=0.5: torch.where(x.abs() > size, x, 0.0)))
+register("heaviside", Jump(words=lambda x, at_zero: torch.where(x == 0, at_zero, (x > 0).to(x.dtype))))
 
 # --- in words of others ------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from knowlimits.follow.operations import (
     TABLE,
     Affine,
     Joint,
+    Jump,
     Maximum,
     Move,
     Rewrite,
@@ -173,7 +174,7 @@ class Evaluator(OperationMode):
 
     def _in_words(self, entry: Any, args: list[Any]) -> Callable[..., Any] | None:
         """What does an operation by others of the table."""
-        if isinstance(entry, Maximum):
+        if isinstance(entry, Maximum | Jump):
             return self.domain.in_words(entry)
         if isinstance(entry, Affine) and entry.factors == (1, 2) and len(among(args[1:3], Traced)) == 2:
             return _sum_of_product
@@ -195,8 +196,9 @@ class Evaluator(OperationMode):
             return func(traced[0].like, *args[1:], **kwargs)
         if name in _CASTS:
             if not kwargs.get("dtype", torch.float64).is_floating_point:
-                kind = "comparison" if kwargs["dtype"] == torch.bool else "codes"
-                return self.domain.otherwise(kind, func, args, kwargs, traced)
+                if kwargs["dtype"] == torch.bool:
+                    return self.domain.jump(TABLE["ne"], torch.ops.aten.ne.Scalar, [traced[0], 0])  # type: ignore[arg-type]
+                return self.domain.otherwise("codes", func, args, kwargs, traced)
             return self.domain.copy(traced[0], kwargs.get("memory_format") or torch.preserve_format)
         if isinstance(entry, Move):
             if name in INDEXED and among(args[1:], Traced):
@@ -208,6 +210,8 @@ class Evaluator(OperationMode):
             result = self.domain.affine(entry, func, args, kwargs, traced)
         elif isinstance(entry, Maximum):
             result = self.domain.laid_out(func, args, kwargs, self.domain.maximum(entry, args))
+        elif isinstance(entry, Jump):
+            result = self.domain.laid_out(func, args, kwargs, self.domain.jump(entry, func, args))
         elif isinstance(entry, Smooth | Joint):
             result = self.domain.laid_out(func, args, kwargs, self.domain.bent(entry, func, args, kwargs))
         else:
@@ -247,7 +251,7 @@ def _not_affine(entry: Affine, name: str, args: list[Any], kwargs: dict[str, Any
     if sum(isinstance(args[position], Traced) for position in entry.factors or ()) > 1:
         return "product"
     if kwargs.get("rounding_mode") is not None:
-        return "codes"
+        return "steps"
     if name == "native_batch_norm" and args[5]:
         raise Refused("training")
     return None

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from knowlimits._torch import depends_on_data, is_pointwise, name_of, tree_leaves, tree_map
 from knowlimits.follow import owners as owned
+from knowlimits.follow.bounds import NEAR
 from knowlimits.follow.changes import Changes
 from knowlimits.follow.dual import Ray, tail_of
-from knowlimits.follow.operations import INDEXED, TABLE, Tail
+from knowlimits.follow.operations import INDEXED, TABLE, Jump, Tail
 from knowlimits.follow.refusals import Refused
 
 # Operations whose results are numbers that they were given, or whole ones: floats without an error.
@@ -52,10 +53,17 @@ def _above(bound: float) -> Callable[..., Tensor]:
     return lambda x, *_, **__: x > bound
 
 
+def _between_steps(first: float) -> Callable[..., Tensor]:
+    """Where a function with steps at whole numbers, the first of which is given, is constant, and not only by rounding."""
+    return lambda x, *_, **__: (x - first - (x - first).round()).abs() > NEAR * (1 + x.abs())
+
+
 def _inside_one(x: Tensor) -> Tensor:
     return x.abs() < 1
 
 
+# Functions with steps without end.
+_STEPS = {**dict.fromkeys(("floor", "ceil", "trunc"), _between_steps(0.0)), "round": _between_steps(0.5)}
 #: Functions that are no entries of the table, as they have no straight asymptote, and where they are continuous.
 CONTINUOUS: dict[str, Callable[..., Tensor]] = {
     **dict.fromkeys(("exp", "exp2", "expm1", "sin", "cos", "sinh", "cosh", "asinh", "erfc", "sinc"), _everywhere),
@@ -65,6 +73,7 @@ CONTINUOUS: dict[str, Callable[..., Tensor]] = {
     "logit": lambda x, *_: (x > 0) & (x < 1),
     **dict.fromkeys(("asin", "acos", "atanh"), _inside_one),
     "tan": lambda x: x.cos() != 0,
+    **_STEPS,
     **dict.fromkeys(("var", "prod", "cumsum", "cumprod", "logcumsumexp"), _everywhere),
 }
 
@@ -80,7 +89,7 @@ def fixed(func: Any, args: list[Any], kwargs: dict[str, Any], rays: list[Ray], c
         raise Refused("mask")
     if depends_on_data(func) and name != "index":
         raise Refused("control")
-    if name not in TABLE:
+    if name not in TABLE or isinstance(TABLE[name], Jump):
         for x in rays:
             # What may move, or lie on the other side of a jump.
             if x.errors:
@@ -111,7 +120,7 @@ def falling(func: Any, x: Ray, changes: Changes) -> Ray | None:
 
 
 def is_continuous(func: Any, args: list[Any], kwargs: dict[str, Any]) -> bool | None:
-    """Whether an operation is continuous at the offsets of its arguments; None where nobody has said whether it ever is."""
+    """Whether an operation is continuous at the offsets of its arguments; None where it jumps, or nobody has said otherwise."""
     name = name_of(func)
     if name == "pow":
         base, exponent = args
@@ -121,7 +130,8 @@ def is_continuous(func: Any, args: list[Any], kwargs: dict[str, Any]) -> bool | 
         return bool(((base > 0) | ((exponent == exponent.round()) & ((exponent >= 0) | (base != 0)))).all())
     if name not in CONTINUOUS:
         return None
-    return bool(CONTINUOUS[name](*tree_map(_value, args), **kwargs).all())
+    everywhere = bool(CONTINUOUS[name](*tree_map(_value, args), **kwargs).all())
+    return None if name in _STEPS and not everywhere else everywhere
 
 
 def limits(func: Any, args: list[Any], kwargs: dict[str, Any], rays: list[Ray], changes: Changes) -> Any:

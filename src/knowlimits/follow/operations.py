@@ -1,6 +1,6 @@
 """The table of operations: how each ATen operation acts, said once, for all domains.
 
-An operation is one of six kinds.
+An operation is one of seven kinds.
 
 - `Move`: numbers change place, and nothing else (view, permute, cat).
 - `Affine`: linear in some arguments jointly, with the others constant.
@@ -8,10 +8,11 @@ An operation is one of six kinds.
 - `Rewrite`: put into words of other operations of the table (clamp is a maximum and a minimum).
 - `Smooth`: a function of one number with a straight line as asymptote on either side (sigmoid, GELU).
 - `Joint`: a function of several numbers with a limit of its own (softmax, layer norm).
+- `Jump`: a function of a sign, which every number keeps far out (sign, comparisons). It has limits, and no polytopes.
 
 `entries.py` has those of the library. To add one, register its kind under its ATen name and give
-`tests/follow/test_operations.py` a case. An operation that is not in the table, or that is discontinuous, has no far field that
-could be computed, and raises `UnsupportedOperation`.
+`tests/follow/test_operations.py` a case. An operation that is not in the table, or that jumps again and again, has no far field
+that could be computed, and raises `UnsupportedOperation`.
 """
 
 from collections.abc import Callable, Sequence
@@ -67,7 +68,7 @@ class Affine:
 
 
 class Of(Enum):
-    """What a maximum is the largest of."""
+    """What a maximum is the largest of, and what a jump compares."""
 
     ZERO = "an argument and zero"
     PAIR = "two arguments"
@@ -126,9 +127,24 @@ class Joint:
     words: Callable[..., Callable[..., Any] | None] = lambda *_, **__: None
 
 
+@dataclass(frozen=True)
+class Jump:
+    """A function of the sign of a number, or of the difference of two: constant along a ray from the last change of that on.
+
+    Attributes:
+        of: `Of.ZERO` for one number against zero, `Of.PAIR` for two arguments against each other.
+        words: the same in other operations of the table, for those that are no function of a sign alone.
+        kind: of the hint for where there is none, as on a plane.
+    """
+
+    of: Of = Of.ZERO
+    words: Callable[..., Any] | None = None
+    kind: str = "comparison"
+
+
 #: Operations of which a tensor behind the first says what is chosen of that.
 INDEXED = frozenset({"index", "index_select", "gather", "take_along_dim"})
-Entry = Move | Affine | Maximum | Rewrite | Smooth | Joint
+Entry = Move | Affine | Maximum | Rewrite | Smooth | Joint | Jump
 TABLE: dict[str, Entry] = {}
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from knowlimits._torch import name_of, tree_flatten
+from knowlimits.follow.bounds import EPS, MOST_TERMS
 from knowlimits.follow.domain import Traced
 from knowlimits.follow.operations import Affine
 
@@ -77,9 +78,19 @@ class Parts:
 
     def terms(self) -> int:
         """How many numbers a result adds up at most."""
-        if self.entry.reduces is not None or self.entry.contracts or self.entry.combines is not None:
+        if self.entry.contracts and self.entry.factors:
+            return self.args[self.entry.factors[0]].shape[-1] + 1
+        if name_of(self.func) == "convolution":
+            weight = self.args[1]
+            # Of a transposed one the channels that come in are first.
+            return weight.numel() // max(1, min(weight.shape[:2])) + 1
+        if self.entry.reduces is not None or self.entry.combines is not None:
             return max((a.numel() for a in self.args if isinstance(a, Tensor)), default=1)
         return 2
+
+    def rounding(self) -> float:
+        """The share of what `of_sizes` gives by which a result may be off in floats."""
+        return (min(self.terms(), MOST_TERMS) + 2) * EPS
 
 
 class Call:

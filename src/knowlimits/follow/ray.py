@@ -11,6 +11,7 @@ from knowlimits._machine import rows_at_a_time
 from knowlimits.follow import owners as owned
 from knowlimits.follow.asymptotes import Asymptotes
 from knowlimits.follow.changes import Changes
+from knowlimits.follow.departures import Departing, Departures
 from knowlimits.follow.dual import Ray
 from knowlimits.follow.evaluator import Evaluator
 
@@ -35,6 +36,24 @@ class Rays:
     errors: tuple[Tensor, Tensor] | None
     largest: int
     axes: list[int]
+
+
+@dataclass
+class Beyond:
+    """What is known of a model on rays beyond some `a`, which may lie before the radius.
+
+    Attributes:
+        rays: the lines that outputs are near to, with bounds on rounding errors: the asymptotes, or in proportion others whose
+            rates differ from theirs by no more than the departure.
+        departure: how far at most each output is from its line at any larger `a`, in proportion so much times `a`; of the
+            output's shape, infinite where there is no bound. Nothing is rounded there: numbers are those of the weights as they
+            are, and lines those that rate and offset are computed for.
+        before: the last `a` up to that one at which a unit changes, by label; 0 where none does.
+    """
+
+    rays: Rays
+    departure: Tensor
+    before: Tensor
 
 
 # How many times as many numbers as an input the largest tensor is thought to have before one was seen.
@@ -104,6 +123,34 @@ def follow_several(module: Callable[[Tensor], tuple[Tensor, ...]], origins: Tens
     """
     changes, evaluator, traced = _start(origins, directions)
     return tuple(_rays(out, changes, evaluator) for out in evaluator.outputs(module, traced))
+
+
+def follow_beyond(
+    module: Callable[[Tensor], Any],
+    origins: Tensor,
+    directions: Tensor,
+    beyond: Tensor,
+    in_proportion: Tensor,
+    batch_axes: int = 1,
+) -> Beyond:
+    """Push rays through a module, and bound how far its outputs depart from lines beyond some `a`.
+
+    Args:
+        module, origins, directions, batch_axes: as `follow` has them.
+        beyond: of each ray, by its label.
+        in_proportion: whether bounds are in proportion to `a`, by label; else they are constant, and of the asymptotes.
+
+    Raises:
+        UnsupportedOperation: for an operation that has no entry in the table, or not with these arguments.
+        OverflowError: where numbers pass the largest float.
+    """
+    changes, _, ray = _start(origins, directions, batch_axes, certify=True)
+    departures = Departures(Asymptotes(changes), beyond, in_proportion)
+    evaluator = Evaluator(departures)
+    out = evaluator.run(module, Departing(ray, torch.zeros_like(origins)))
+    known = isinstance(out, Departing)
+    rays = _rays(out.ray if known else out, changes, evaluator, certify=True)
+    return Beyond(rays, out.by if known else torch.zeros_like(rays.offset), departures.before)
 
 
 def _start(

@@ -31,32 +31,9 @@ def check_finite(what: str, *values: Tensor) -> None:
 
 
 _CONTROL = {"_local_scalar_dense", "is_nonzero", "item", "nonzero"}
-_COMPARISONS = {
-    "gt",
-    "ge",
-    "lt",
-    "le",
-    "argmax",
-    "argmin",
-    "sign",
-    "sgn",
-    "signbit",
-}
-_COMPARISONS |= {"frac", "fmod", "remainder", "heaviside", "hardshrink"}
-_CODES = {
-    "floor",
-    "round",
-    "ceil",
-    "trunc",
-    "floor_divide",
-    "embedding",
-    "_embedding_bag",
-    "bucketize",
-    "searchsorted",
-    "isin",
-    "eq",
-    "ne",
-}
+_COMPARISONS = {"argmax", "argmin", "signbit"}
+_STEPS = {"floor", "round", "ceil", "trunc", "floor_divide", "frac", "fmod", "remainder"}
+_CODES = {"embedding", "_embedding_bag", "bucketize", "searchsorted", "isin"}
 _ORDERS = {"sort", "topk", "median", "nanmedian", "kthvalue", "cummax", "cummin", "_cummax_helper", "_cummin_helper"}
 _PRODUCTS = {
     "mul",
@@ -81,11 +58,12 @@ _HINTS = {
     "leave alone what it looks at.",
     "codes": "whole numbers (codes for an embedding, say) jump along a ray: these columns must be left alone by the rays, with "
     "directions of 0 there.",
-    "approached": "it is not known to be continuous, and what it is given only tends to a limit, so that it may end on either "
-    "side of a jump: give it what does not move, or what is piecewise linear, without tanh, softmax or a norm before it.",
+    "steps": "it has steps without end along a ray, and so no limit: clip what it is given, by clamp, or else these columns "
+    "must be left alone by the rays, with directions of 0 there.",
+    "approached": "it is not known to be continuous there, and what it is given only tends to a limit, so that it may end on "
+    "either side of a jump: give it what does not move, or what is piecewise linear, without tanh, softmax or a norm before "
+    "it.",
     "mask": "how many numbers a mask chooses hangs on the numbers: use torch.where or masked_fill.",
-    "threshold": "with a value other than the threshold it jumps there: let the two be equal, or use rays that leave alone "
-    "what it looks at.",
     "order": "it puts values in order, which is not followed: amax, amin, maximum, minimum and max pooling are.",
     "product": "a product, quotient or power of values that all grow along the ray is not followed (attention, gating): bring "
     "all but one of them to a limit first, by sigmoid, tanh, softmax or torch.nn.LayerNorm.",
@@ -112,8 +90,10 @@ _HINTS = {
     # Where there are no rays that could leave anything alone, nor limits.
     "codes on a plane": "whole numbers (codes for an embedding, say) jump: hold their columns fixed, in a module that takes "
     "the others.",
-    "comparison on a plane": "it jumps where its argument crosses a threshold: use relu, clamp, maximum or minimum instead.",
-    "threshold on a plane": "with a value other than the threshold it jumps there: let the two be equal.",
+    "comparison on a plane": "it jumps where its argument crosses a threshold, and polytopes are those of what is continuous: "
+    "use relu, clamp, maximum or minimum instead; knowlimits.far_field knows its limits.",
+    "steps on a plane": "it has steps without end, and polytopes are those of what is continuous: leave it out, or hold the "
+    "columns that it looks at fixed, in a module that takes the others.",
     **dict.fromkeys(
         ("product on a plane", "variance on a plane", "bending on a plane"),
         "it is not piecewise linear, so it has no polytopes.",
@@ -132,7 +112,7 @@ def on_a_plane(kind: str) -> str:
 def kind_of(name: str) -> str:
     """The kind of hint for an operation that has no entry in the table."""
     kinds = {"control": _CONTROL, "comparison": _COMPARISONS, "codes": _CODES, "order": _ORDERS, "product": _PRODUCTS}
-    kinds |= {"variance": _VARIANCES, "bending": _BENDING, "recurrent": _PACKING}
+    kinds |= {"steps": _STEPS, "variance": _VARIANCES, "bending": _BENDING, "recurrent": _PACKING}
     return next((kind for kind, names in kinds.items() if name in names), "unknown")
 
 

@@ -19,10 +19,11 @@ from torch import Tensor
 from knowlimits import scores
 from knowlimits.follow import Rays, blocks, follow
 from knowlimits.follow.joints import softmax
-from knowlimits.model.arrays import both
+from knowlimits.limits.settled import by_members, leads, settled
 from knowlimits.model.endings import Outputs
-from knowlimits.model.model import Model, asymptotes_of
+from knowlimits.model.model import Model
 from knowlimits.model.network import Network
+from knowlimits.model.outputs import asymptotes_of
 from knowlimits.model.read import read, read_at
 from knowlimits.model.stack import Stack
 from knowlimits.progress import progress_bar
@@ -39,6 +40,14 @@ class FarField:
         radius: ``(members, n)``: the `a` beyond which no unit changes any more, no threshold of a tree is met, no neighbour
             comes in; 0 where nothing changes at all, nan where a limit is only approached, by a smooth function (tanh, softmax
             inside the network), a density or a kernel. Lengths are in units of the direction. None for remedies.
+        settled: ``(members, n)``: the `a` beyond which each logit of a network goes on in a straight line up to rounding, at
+            most the radius: units that change farther out bend it by less. At any larger `a` a logit, computed without
+            rounding, is what it was at `settled`, and rate times the way from there, up to 4 times the bound on the rounding
+            error of ``rate * a`` by which `certify` goes, its own or that of the class that grows fastest. Where several
+            classes share the largest rate, so that offsets decide, theirs are ``rate * a + offset`` up to the bound for
+            ``rate * a`` and twice that for the offset. It is looked for where the radius is above a million, and a million
+            times as far out as the start; else, and where half of the radius is not as good, it is the radius. So it is of
+            what is no network, and where what still changes goes through smooth functions and jumps. None for remedies.
         certified: ``(members, n)``: whether each decision (which unit is active, which class grows fastest) lay beyond the
             bound on its rounding error; None unless asked for.
         rate: ``(members, n, classes)``: each logit is eventually ``rate * a + offset``. None for a classifier without logits.
@@ -50,6 +59,7 @@ class FarField:
     directions: np.ndarray
     probs: np.ndarray
     radius: np.ndarray | None = None
+    settled: np.ndarray | None = None
     certified: np.ndarray | None = None
     rate: np.ndarray | None = None
     offset: np.ndarray | None = None
@@ -119,12 +129,14 @@ def far_field(
     results = []
     with progress_bar("rays", len(origins), verbose) as advance, torch.no_grad(), model.threads(origins[0].numel()):
         for x, d, noted in blocks(starts, steps, batch_size, device):
-            results.append(_followed(model, x, d, noted, certify))
+            results.append(_followed(model, x, d, noted, certify, settle=True))
             if advance:
                 advance(len(x))
     found: dict[str, Any] = {name: None if t is None else t.cpu().numpy() for name, t in vars(_joined(results, 1)).items()}
     if along is not None:
+        same = np.array_equal(found["settled"], found["radius"], equal_nan=True)
         found["radius"] = along.radius(found["radius"])
+        found["settled"] = found["radius"] if same else along.radius(found["settled"])
         # Where a column grows ever more slowly, nothing grows in proportion to a.
         found |= {name: np.where(along.straight[:, None], found[name], np.nan) for name in ("rate", "offset")}
     return FarField(origins.numpy(), directions.numpy(), **found)
@@ -175,6 +187,7 @@ class _Part:
 
     probs: Tensor
     radius: Tensor
+    settled: Tensor
     certified: Tensor | None
     rate: Tensor
     offset: Tensor
@@ -187,19 +200,17 @@ def _joined(parts: list[_Part], axis: int) -> _Part:
     return _Part(*(None if values[0] is None else torch.cat(values, axis) for values in fields))  # type: ignore[arg-type]
 
 
-def _followed(model: Model, x: Tensor, d: Tensor, noted: Callable[[int], None], certify: bool = False) -> _Part:
+def _followed(
+    model: Model, x: Tensor, d: Tensor, noted: Callable[[int], None], certify: bool = False, settle: bool = False
+) -> _Part:
     """All members along a block of rays; `noted` is told how many numbers the largest tensor of a network has."""
-    return _joined([_follow(network, x, d, certify, noted) for network in model.networks], 0)
+    return _joined([_follow(network, x, d, certify, settle, noted) for network in model.networks], 0)
 
 
-def _follow(network: Network | Stack, x: Tensor, d: Tensor, certify: bool, noted: Callable[[int], None]) -> _Part:
+def _follow(network: Network | Stack, x: Tensor, d: Tensor, certify: bool, settle: bool, noted: Callable[[int], None]) -> _Part:
     n = len(x)
-    if isinstance(network, Stack):
-        # Members apart, so that each has a radius of its own.
-        shape = (network.members, *x.shape)
-        rays = follow(network.forward_members, x.expand(shape), d.expand(shape), batch_axes=2, certify=certify)
-    else:
-        rays = follow(network, x, d, certify=certify)
+    function, starts, steps, axes = by_members(network, x, d)
+    rays = follow(function, starts, steps, batch_axes=axes, certify=certify)
     noted(rays.largest)
     rate, offset = asymptotes_of(network, rays.rate, rays.offset)
     certified = None
@@ -210,16 +221,15 @@ def _follow(network: Network | Stack, x: Tensor, d: Tensor, certify: bool, noted
     # Probabilities that a model returns itself stay as they are, whatever they add up to.
     given = isinstance(network, Network) and network.returns is Outputs.PROBABILITIES
     probs = offset.exp() if given else softmax(rate, offset, -1)[1]
-    return _Part(probs, rays.radius.reshape(-1, n).expand(len(rate), n), certified, rate, offset)
+    radius = rays.radius.reshape(-1, n)
+    # Not for gradients of a limit, to which it has nothing to say.
+    nearer = settled(network, x, d, radius) if settle else radius
+    return _Part(probs, radius.expand(len(rate), n), nearer.expand(len(rate), n), certified, rate, offset)
 
 
 def _leaders_are_clear(network: Network | Stack, rays: Rays, rate: Tensor, offset: Tensor) -> Tensor:
     """Whether the set of classes with the largest rate is beyond doubt."""
     assert rays.errors is not None
-    error = both(rays.errors[0])
-    error = error if isinstance(network, Stack) else network.spread(error)
-    leader = rate.argmax(-1, keepdim=True)
-    gap = rate.gather(-1, leader) - rate
-    doubt = error + error.gather(-1, leader) + gap.abs() * torch.finfo(rate.dtype).eps
+    gap, doubt = leads(network, rays.errors[0], rate)
     clear = (gap > doubt) | ((gap == 0) & (doubt == 0)) | offset.isneginf()
-    return clear.scatter(-1, leader, True).all(-1)
+    return clear.scatter(-1, rate.argmax(-1, keepdim=True), True).all(-1)

@@ -58,5 +58,5 @@ def _held_inside(model: Model, rows: np.ndarray, places: np.ndarray) -> np.ndarr
     # All at once, by steps that do not cancel; one by one only where that is refused.
     mixed = torch.rand(len(steps), dtype=torch.float64, generator=torch.Generator().manual_seed(0)) @ steps
     if refused(starts[0], mixed):
-        held[:] = [refused(start, step) == "codes" for start, step in zip(starts, steps, strict=True)]
+        held[:] = [refused(start, step) in ("codes", "steps") for start, step in zip(starts, steps, strict=True)]
     return held

@@ -5,7 +5,7 @@ and what it returns is looked at near by and far out.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -69,6 +69,12 @@ def _looked(module: nn.Module, rows: Tensor, outputs: Outputs | None, otherwise:
     axes = alone or _layout(two, call(_some(rows, 3)), 2)
     if axes is None:
         raise wrong_shape(two.shape, 2)
+    if axes is Axes.MEMBERS_SECOND and rows.ndim > 2 and not set(two.shape[1:]).isdisjoint(rows.shape[1:]):
+        raise ValueError(
+            f"model must return the classes of each input. Got outputs of shape {tuple(two.shape[1:])} for inputs of shape "
+            f"{tuple(rows.shape[1:])}, which may be a class for each step: return those of one step, or what members of an "
+            "ensemble say as (members, n, classes)."
+        )
     seen = axes.arranged(two)
     found: Any = {"pairs": alone is None, "casts": casts}
     if not seen.isfinite().all():
@@ -116,20 +122,23 @@ def _returned(module: nn.Module, x: Tensor) -> Any:
         if isinstance(error, ValueError) or (isinstance(error, NotImplementedError) and type(error) is not NotImplementedError):
             raise
         # A person's module may raise anything.
-        raise _cannot_take(x, error) from error
+        raise cannot_take(x, error) from error
     return module.picked(returned) if isinstance(module, Called) else returned
 
 
-def _cannot_take(x: Tensor, error: Exception) -> ValueError:
+def cannot_take(x: Tensor, error: Exception) -> ValueError:
+    """The error for a module that stops at two rows."""
     said = first_line(error) or type(error).__name__
     if isinstance(error, TypeError) and "argument" in said:
         return ValueError(
             "model must take one tensor of rows, or be read with what goes into each of its inputs, as "
             f"knowlimits.read(model, X=rows, inputs=...). Got one that says: {said}."
         )
+    # What takes windows or images may be given them as a table.
+    shape = ", or a table and input_shape=, the shape of one of its inputs" if x.ndim == 2 else ""
     return ValueError(
         f"model must take rows of shape {tuple(x.shape[1:])}, two of them in float64, as were given. Got one that stops there: "
-        f"{said}. Give rows as it takes them, and have what it computes with as parameters or buffers."
+        f"{said}. Give rows as it takes them{shape}, and have what it computes with as parameters or buffers."
     )
 
 
@@ -139,8 +148,13 @@ def _some(rows: Tensor, count: int) -> Tensor:
 
 
 def _drawn(rows: Tensor, size: float) -> Tensor:
+    return size * drawn_rows(rows.shape[1:])
+
+
+def drawn_rows(shape: Sequence[int]) -> Tensor:
+    """A few rows of a shape, always the same ones."""
     generator = torch.Generator().manual_seed(0)
-    return size * torch.randn(3, *rows.shape[1:], generator=generator, dtype=torch.float64)
+    return torch.randn(3, *shape, generator=generator, dtype=torch.float64)
 
 
 def _layout(fewer: Tensor, more: Tensor, rows: int) -> Axes | None:

@@ -1,6 +1,7 @@
 """A model as this library sees it: a value that is read once, and passed on to whatever computes."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from knowlimits.model.arrays import as_points, as_rays, both
 from knowlimits.model.copies import copied
 from knowlimits.model.endings import Outputs
 from knowlimits.model.families.family import Family
-from knowlimits.model.network import Network, as_probabilities
-from knowlimits.model.own import labelled
+from knowlimits.model.network import Network
+from knowlimits.model.outputs import probabilities_by_logits, probabilities_of
+from knowlimits.model.own import OwnOfShape, labelled
+from knowlimits.model.signature import in_shape
 from knowlimits.model.stack import Stack
 from knowlimits.model.steps import Along, Moves, Steps, check_gaps_stay
 
@@ -41,6 +44,8 @@ class Model:
         n_features_in_: how many columns it takes; None where it does not say.
         feature_names_in_: what it calls them; None where it does not say.
         own: what was read, where its `predict` is another than the likeliest class.
+        input_shape: of one input, where it is known to have several axes: the model takes rows of a table of as many columns,
+            too, and puts them into that shape, the last axis the fastest. None for one that takes what it gets as it comes.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Model:
     n_features_in_: int | None = None
     feature_names_in_: tuple[str, ...] | None = None
     own: Any = None
+    input_shape: tuple[int, ...] | None = None
 
     @cached_property
     def networks(self) -> tuple[Network | Stack, ...]:
@@ -94,6 +100,22 @@ class Model:
         columns = tuple(dataclasses.replace(column, gaps=False) for column in self.steps.columns)
         return dataclasses.replace(self, steps=dataclasses.replace(self.steps, columns=columns)).straight()
 
+    def of_shape(self, shape: tuple[int, ...]) -> "Model":
+        """The model, of rows of a table as well, which it puts into the shape of one input.
+
+        Raises:
+            ValueError: if it takes tables, or inputs of another shape.
+        """
+        if shape == self.input_shape:
+            return self
+        if self.input_shape is not None:
+            raise ValueError(f"input_shape must be {self.input_shape}, which the model has. Got {shape} instead.")
+        networks = tuple(network.of_shape(shape) for network in self.inner if isinstance(network, Network))
+        if self.steps is not None or self.n_features_in_ is not None or len(networks) < len(self.inner):
+            raise ValueError(f"input_shape must be None for a model that takes tables as they are. Got {shape} instead.")
+        own = None if self.own is None else OwnOfShape(self.own, shape)
+        return dataclasses.replace(self, inner=networks, n_features_in_=math.prod(shape), own=own, input_shape=shape)
+
     @property
     def members(self) -> int:
         """How many members it has."""
@@ -109,6 +131,16 @@ class Model:
     def made_of(self) -> str:
         """What a model is made of that is no network, or has a part that is none, as "300 trees"; ``""`` for a network."""
         return words.made_of(self.inner)
+
+    @cached_property
+    def taken(self) -> str:
+        """What of files was taken for the classifier, in words; ``""`` where it comes of none that has several values."""
+        return "; ".join(dict.fromkeys(filter(None, map(words.taken, self.inner))))
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what is computed otherwise than a file says, such as activations that it rounds to integers."""
+        return tuple(dict.fromkeys(note for network in self.inner for note in words.notes(network)))
 
     @property
     def no_network(self) -> str:
@@ -164,7 +196,12 @@ class Model:
             ValueError: if they do not fit; `name` is theirs in the message.
             TypeError: if they are no numbers where the model takes numbers.
         """
-        return as_points(name, X, self.gaps) if self.steps is None else torch.from_numpy(self.steps.encode(name, X))
+        if self.steps is not None:
+            return torch.from_numpy(self.steps.encode(name, X))
+        points = as_points(name, X, self.gaps)
+        if self.input_shape is not None:
+            in_shape(name, points, self.input_shape)
+        return points
 
     @property
     def gaps(self) -> bool:
@@ -173,8 +210,6 @@ class Model:
 
     def rays(self, origins: Any, directions: Any, random_state: Any = None) -> tuple[Tensor, Tensor]:
         """Starts and directions of rays, as `knowlimits.far_field` takes them."""
-        if self.steps is None and not self.gaps:
-            return as_rays(origins, directions, random_state)
         return as_rays(self.points("origins", origins), directions, random_state, gaps=True)
 
     def entering(self, points: Tensor) -> Tensor:
@@ -200,8 +235,11 @@ class Model:
 
     def in_blocks(self, points: Tensor) -> Iterator[Tensor]:
         """Points ``(n, ...)`` in blocks for forward passes, so small that tensors of the widest layer stay in the cache."""
-        widest = max((_numbers_per_row(network, points[:1].numel()) for network in self.networks), default=1)
-        return iter(points.split(rows_at_a_time(widest, points.device)))
+        return iter(points.split(rows_at_a_time(self.widest(points[:1].numel()), points.device)))
+
+    def widest(self, numbers: int) -> int:
+        """About how many numbers the largest tensor has that its networks make of an input of so many."""
+        return max((_numbers_per_row(network, numbers) for network in self.networks), default=1)
 
     def probabilities(self, points: Tensor) -> Tensor:
         """Probabilities of the members at points ``(n, ...)`` in one pass, with gradients: ``(members, n, classes)``.
@@ -210,16 +248,16 @@ class Model:
             TypeError: for gradients through steps that are not affine.
         """
         if torch.is_grad_enabled():
-            return torch.cat([_probabilities(network, points) for network in self.straight().networks])
+            return torch.cat([probabilities_of(network, points) for network in self.straight().networks])
         points = self.entering(points)
-        return torch.cat([_probabilities_of(network, points) for network in self.networks])
+        return torch.cat([probabilities_by_logits(network, points) for network in self.networks])
 
     def at(self, points: Tensor) -> Tensor:
         """Probabilities of the members at points ``(n, ...)``, block by block, without gradients: ``(members, n, classes)``."""
         with torch.no_grad(), self.threads(points[:1].numel()):
             # Steps take long for few rows at a time.
             parts = self.in_blocks(self.entering(points))
-            return torch.cat([torch.cat([_probabilities_of(one, part) for one in self.networks]) for part in parts], 1)
+            return torch.cat([torch.cat([probabilities_by_logits(one, part) for one in self.networks]) for part in parts], 1)
 
     def predict_members(self, X: Any) -> np.ndarray:
         """Probabilities of the members for rows as the model takes them, ``(members, n, classes)``.
@@ -242,60 +280,17 @@ class Model:
 
     def __str__(self) -> str:
         labels = None if self.classes_ is None else [str(label) for label in self.classes_.tolist()]
-        taker = "model" if self.made_of else "network"
         lines = {
             "members": str(self.members),
-            "features": words.counted(self.n_features_in_, self.feature_names_in_),
+            "features": words.counted(self.n_features_in_, self.feature_names_in_) + words.shaped(self.input_shape),
             "classes": words.counted(None if labels is None else len(labels), labels),
             "outputs": ", ".join(dict.fromkeys(map(words.returned, self.inner))),
+            **({"taken": self.taken} if self.taken else {}),
             "steps": "none" if self.steps is None else str(self.steps),
-            "columns": f"as the {taker} takes them" if self.steps is None else self.steps.movements,
+            "columns": self.steps.movements if self.steps else f"as the {'model' if self.made_of else 'network'} takes them",
         }
+        lines |= {"notes": " ".join(f"{note}." for note in self.notes)} if self.notes else {}
         return "\n".join([self.name, *(f"  {key:<10}{value}" for key, value in lines.items())])
-
-
-def logits_of(network: Network | Stack, output: Tensor) -> Tensor:
-    """Logits ``(members, n, classes)`` of what a network gives: one logit f becomes (0, f).
-
-    Probabilities that could not be undone become their logarithms. A class that it does not have has minus infinity.
-    """
-    if not isinstance(network, Network):
-        return both(output)
-    if network.returns is Outputs.PROBABILITIES:
-        return network.spread(as_probabilities(output, network.returns).clamp_min(0).log(), -torch.inf)
-    return network.spread(both(output), -torch.inf)
-
-
-def asymptotes_of(network: Network | Stack, rate: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
-    """Rates and offsets of logits, ``(members, n, classes)`` each, of those of what a network gives.
-
-    Raises:
-        ValueError: if probabilities grow.
-    """
-    if not isinstance(network, Network):
-        return both(rate), both(offset)
-    if network.returns is Outputs.PROBABILITIES:
-        if bool((rate != 0).any()):
-            raise ValueError("outputs must be 'logits' for this model. Got 'probabilities', but its outputs grow along a ray.")
-        offset = logits_of(network, offset)
-        return torch.zeros_like(offset), offset
-    rate, offset = both(rate), logits_of(network, offset)
-    if network.places is None:
-        return rate, offset
-    # A class with minus infinity may grow as the fastest does.
-    missing = offset.isneginf()
-    return torch.where(missing, rate.amax(-1, keepdim=True), network.spread(rate)), offset
-
-
-def _probabilities(network: Network | Stack, points: Tensor) -> Tensor:
-    return network.probabilities(points) if isinstance(network, Network) else both(network(points)).double().softmax(-1)
-
-
-def _probabilities_of(network: Network | Stack, points: Tensor) -> Tensor:
-    """By logits, which keep their accuracy where probabilities are near 1."""
-    if isinstance(network, Network) and network.returns is Outputs.PROBABILITIES:
-        return network.probabilities(points)
-    return logits_of(network, network(points)).double().softmax(-1)
 
 
 def _behind(matrix: np.ndarray, shift: np.ndarray, network: Network | Stack, device: Any) -> Network | Stack:

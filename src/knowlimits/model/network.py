@@ -79,7 +79,10 @@ class Network(nn.Module):
     @property
     def brought(self) -> nn.Module:
         """The module that a person brought, whose names messages use."""
-        return self.module.module if isinstance(self.module, Called) else self.module
+        module = self.module
+        while isinstance(module, Called):
+            module = module.module
+        return module
 
     @property
     def outputs(self) -> Outputs:
@@ -118,6 +121,11 @@ class Network(nn.Module):
         """The network behind another module."""
         decision = None if self.decision is None else nn.Sequential(first, self.decision)
         return self.around(nn.Sequential(first, self.module), decision=decision)
+
+    def of_shape(self, shape: tuple[int, ...]) -> "Network":
+        """The network, of rows of a table as well, which it puts into the shape of one input."""
+        decision = None if self.decision is None else Called(self.decision, shape=shape)
+        return self.around(Called(self.module, shape=shape), decision=decision)
 
     def around(
         self, module: nn.Module, places: tuple[tuple[int, ...], int] | None = None, decision: nn.Module | None = None

@@ -4,12 +4,17 @@ What a person brings is of one of the kinds in `knowlimits.model.kinds`, each of
 so that a person's model stays as it was, and what was understood is held to what the model itself predicts before it is used.
 """
 
+import dataclasses
 from typing import Any
 
+from knowlimits.model.arrays import as_points
 from knowlimits.model.asked import Asked
 from knowlimits.model.endings import Outputs
 from knowlimits.model.kinds import kind_of
+from knowlimits.model.looking import drawn_rows
 from knowlimits.model.model import Model
+from knowlimits.model.shapes import checked_shape, stated_shape
+from knowlimits.model.signature import in_shape
 from knowlimits.model.stack import Stack
 from knowlimits.options import chosen
 
@@ -27,7 +32,13 @@ _OTHERWISE = (
 
 
 def read(
-    model: Any, outputs: str | None = None, X: Any = None, *, output: str | int | None = None, inputs: Any = None
+    model: Any,
+    outputs: str | None = None,
+    X: Any = None,
+    *,
+    output: str | int | None = None,
+    inputs: Any = None,
+    input_shape: Any = None,
 ) -> Model:
     """What this library understands of a model: a `Model`, which everything that takes a model takes as well.
 
@@ -42,6 +53,8 @@ def read(
         output: name or place of the output that counts, for a module that returns several.
         inputs: for a module that takes several inputs: columns that go into each, in order or by name, as ``([0, 1], [2])``;
             None for an input that gets None, and ``([2], "codes")`` for one that takes whole numbers.
+        input_shape: the shape of one input, as ``(21, 2)``, for a model of windows, landmarks or images that is to take rows of
+            a table, too, here of 42 columns, the last axis the fastest. Files that state it do not need it.
 
     Raises:
         TypeError: if the model is of no kind that is known.
@@ -60,7 +73,9 @@ def read(
           columns   as the network takes them
     """
     wanted = None if outputs is None else chosen(Outputs, "outputs", outputs)
-    return _read(model, Asked(_read, X, outputs=wanted, output=output, inputs=inputs))
+    if inputs is not None and input_shape is not None:
+        raise ValueError("input_shape must be None where inputs says what goes into each of several inputs. Got both.")
+    return _of_shape(model, Asked(_read, X, outputs=wanted, output=output, inputs=inputs), input_shape)
 
 
 def read_at(model: Any, name: str, rows: Any, outputs: str | None = None, otherwise: Outputs | None = None) -> Model:
@@ -74,7 +89,20 @@ def read_at(model: Any, name: str, rows: Any, outputs: str | None = None, otherw
         otherwise: what its modules return where it stays open and nothing hangs on it.
     """
     wanted = None if outputs is None else chosen(Outputs, "outputs", outputs)
-    return _read(model, Asked(_read, rows, name, wanted, otherwise))
+    return _of_shape(model, Asked(_read, rows, name, wanted, otherwise))
+
+
+def _of_shape(model: Any, asked: Asked, given: Any = None) -> Model:
+    """A model that takes rows of a table in the place of inputs of more axes, where their shape is stated or given."""
+    stated = stated_shape(model)
+    shape = stated if given is None else checked_shape(given)
+    if shape is None:
+        return _read(model, asked)
+    if stated not in (None, shape):
+        raise ValueError(f"input_shape must be {stated}, which the model states. Got {shape} instead.")
+    rows = drawn_rows(shape) if asked.rows is None else as_points(asked.name, asked.rows, gaps=True)
+    asked = dataclasses.replace(asked, rows=in_shape(asked.name, rows, shape).numpy())
+    return _read(model, asked).of_shape(shape)
 
 
 def _read(model: Any, asked: Asked) -> Model:

@@ -1,6 +1,7 @@
-"""Modules that take several inputs, or return several outputs, as functions of one tensor to one."""
+"""Modules that take several inputs or inputs of more axes, or return several outputs, as functions of one tensor to one."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,11 +17,18 @@ class Called(nn.Module):
         inputs: columns that go into each of its inputs, in order or by name; None for an input that gets None.
             ``(columns, "codes")`` in place of columns gives them as whole numbers. All in one without it.
         output: name or place of the output that counts; the only one without it.
+        shape: of one input, into which rows of a table are put; None for inputs that are passed on as they come.
     """
 
-    def __init__(self, module: nn.Module, inputs: Any = None, output: str | int | None = None):
+    def __init__(
+        self,
+        module: nn.Module,
+        inputs: Any = None,
+        output: str | int | None = None,
+        shape: tuple[int, ...] | None = None,
+    ):
         super().__init__()
-        self.module, self.inputs, self.output = module, inputs, output
+        self.module, self.inputs, self.output, self.shape = module, inputs, output, shape
 
     def forward(self, x: Tensor) -> Tensor:
         """The output that counts."""
@@ -28,6 +36,8 @@ class Called(nn.Module):
 
     def returned(self, x: Tensor) -> Any:
         """All that the module returns."""
+        if self.shape is not None:
+            return self.module(in_shape("inputs", x, self.shape))
         if self.inputs is None:
             return self.module(x)
         if isinstance(self.inputs, Mapping):
@@ -37,6 +47,28 @@ class Called(nn.Module):
     def picked(self, returned: Any) -> Tensor:
         """The output that counts, of all."""
         return picked(returned, self.output)
+
+
+def in_shape(name: str, rows: Any, shape: tuple[int, ...]) -> Any:
+    """Rows of a table ``(n, columns)`` as inputs ``(n, *shape)``, the last axis the fastest; such inputs as they are.
+
+    Args:
+        name: of the rows, in messages.
+        rows: an array or a tensor.
+        shape: of one input.
+
+    Raises:
+        ValueError: if they are neither.
+    """
+    given = tuple(rows.shape)
+    if given[1:] == shape:
+        return rows
+    if given[1:] != (math.prod(shape),):
+        raise ValueError(
+            f"{name} must have shape (n, {', '.join(map(str, shape))}), which one input of the model has, or be a table of "
+            f"{math.prod(shape)} columns, one for each of its places. Got shape {given} instead."
+        )
+    return rows.reshape(given[0], *shape)
 
 
 def _taken(x: Tensor, columns: Any) -> Tensor | None:

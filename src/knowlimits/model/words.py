@@ -21,6 +21,23 @@ def returned(network: Network | Stack) -> str:
     return f"{network.outputs}{undone}{f', of {parts}' if parts else ''}"
 
 
+def taken(network: Network | Stack) -> str:
+    """What of a file was taken for what a network returns, and what of it is undone; ``""`` where nothing says so.
+
+    Modules that were read from files state it as `taken_` and `undone_`.
+    """
+    said = next((module for module in network.modules() if isinstance(getattr(module, "taken_", None), str)), None)
+    if said is None or not isinstance(network, Network):
+        return ""
+    undone = said.undone_ or (network.ending.last if network.ending else "")
+    return f"{said.taken_}, " + (f"of which a {undone} is undone" if undone else f"taken as it is for {network.outputs}")
+
+
+def notes(network: Network | Stack) -> list[str]:
+    """What is said of a network by modules that were read from files, otherwise than these say, which state it as `notes_`."""
+    return [note for module in network.modules() for note in getattr(module, "notes_", ())]
+
+
 def _families(network: Network | Stack) -> list[Family]:
     """Those in a network, but for decision functions that say the same as a module once more."""
     twice: set[int] = set()
@@ -49,3 +66,8 @@ def counted(count: int | None, names: Any) -> str:
         return "not said"
     shown = "" if names is None else f": {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
     return f"{count}{shown}"
+
+
+def shaped(shape: Sequence[int] | None) -> str:
+    """The shape that features have, where it is more than a row."""
+    return "" if shape is None else f", as inputs of shape {tuple(shape)}"

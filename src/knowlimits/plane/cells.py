@@ -6,6 +6,7 @@ the twin of a half-edge. To join cells is to leave out half-edges and their twin
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
@@ -26,8 +27,7 @@ class Cells:
         steps: per refinement the positive units of every cell as bits, ``(C, words)``.
         units: per refinement the number of units.
         tournaments: the maxima along axes among the refinements.
-        resolved: how many vertices had signs that were decided in rational arithmetic.
-        status: how far the signs are proven.
+        status: by what signs were decided.
     """
 
     points: np.ndarray
@@ -38,7 +38,6 @@ class Cells:
     steps: list[np.ndarray]
     units: list[int]
     tournaments: Sequence[Tournament]
-    resolved: int
     status: Status
 
     @classmethod
@@ -47,7 +46,7 @@ class Cells:
         units = [units for _, _, units in mesh.history]
         return cls(
             mesh.points, mesh.seams, mesh.parents[:, 0] < 0, mesh.starts, mesh.corners, mesh.patterns(), units, tournaments,
-            mesh.resolved, mesh.status,
+            mesh.status,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -95,8 +94,7 @@ def gathered(parts: list[Cells]) -> Cells:
         steps=[np.concatenate(step) for step in zip(*(part.steps for part in parts), strict=True)],
         units=parts[0].units,
         tournaments=parts[0].tournaments,
-        resolved=sum(part.resolved for part in parts),
-        status=Status.PROVEN if all(part.status is Status.PROVEN for part in parts) else Status.BOUNDED,
+        status=reduce(Status.and_of, (part.status for part in parts)),
     )
 
 

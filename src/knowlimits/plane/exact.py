@@ -1,100 +1,145 @@
-"""Signs in doubt: a model's units at vertices of a mesh, exactly.
+"""Signs in doubt: a model's units at vertices of a mesh, exactly, and where those are.
 
-A vertex is the meeting of two affine forms, so it has integers for homogeneous coordinates, and so has everything that a model
-makes of them. All vertices that are asked about go through the model at once.
+A vertex is where two lines meet. It was made inside an edge (a, b), by a unit that changes its sign there: the unit's line is
+the first, that of the edge the second. The line of an edge is that of the unit that once cut a cell along it, or it goes
+through two starting vertices. So nothing needs to be known of how the ends came about. With the pattern of any cell that the
+vertex is a corner of, in the refinements before, the forms of the two units are known, f1 and f2, and those of all units of
+the refinement under way. The vertex is ``f1 x f2`` or opposite to it, and the sign of a form g there is that of ``g . (f1 x
+f2)`` (`meeting.py`). A unit that is zero at the vertex may count as on or off, as what it gives to any sum is zero there.
+
+**The two lines are never the same.** Each cell that has the vertex for a corner is a part of one of the two beside the edge.
+The form f1 on it is zero neither at a nor at b, where the unit has opposite signs. The form f2 is zero at both, but it is not
+the zero form: it is ``a x b`` of two starting vertices, which are different; or it cut a cell that both beside the edge are
+parts of, so that it has opposite signs at two of that cell's corners. So neither form is a multiple of the other. Integers
+check it.
+
+Numbers are of double length first, with bounds (`doubled.py`), and what those leave in doubt are integers (`integers.py`).
 """
 
 import contextlib
-import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from knowlimits.follow.domain import Domain
-from knowlimits.plane.integers import Enough, Fine, Integers, integers
+from knowlimits.plane import meeting
+from knowlimits.plane.chosen import Course, Enough, Run
+from knowlimits.plane.doubled import Doubles
+from knowlimits.plane.integers import Fine, Integers
 from knowlimits.plane.matrices import Form, Matrices
-from knowlimits.plane.mesh import Lineage
+from knowlimits.plane.mesh import Mesh
 from knowlimits.plane.points import Points
+from knowlimits.plane.refinement import Decided, Lineage
+
+
+class _Kind(NamedTuple):
+    """A kind of numbers that signs are decided in.
+
+    Attributes:
+        arithmetic: in which cells are followed; has the points where they start.
+        through: lines through pairs of points.
+        meet: signs and places, and which of them are decided.
+        numbers: of a layer that are worked on together.
+    """
+
+    arithmetic: Callable[[Course], Any]
+    through: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    meet: Callable[[meeting.Meetings], meeting.Met]
+    numbers: int
+
+
+_DOUBLES = _Kind(Doubles, meeting.through_in_doubles, meeting.in_doubles, 2**20)
+# Each takes some 100 bytes, and more for its products.
+_INTEGERS = _Kind(partial(Integers, power=0), meeting.through_in_integers, meeting.in_integers, 2**17)
+
+
+class _Kept(NamedTuple):
+    """Cells of a mesh, in order, that have been followed through the model."""
+
+    mesh: Mesh
+    cells: np.ndarray
+    course: Course
 
 
 class Exact:
-    """Signs of units at vertices of a mesh while it is refined, in rational arithmetic.
+    """Signs of units at vertices of a mesh while it is refined.
 
     Args:
-        run: pushes points of the plane, ``(1, 2)`` each, through the models in a domain.
+        run: pushes points of the plane through the models in a domain.
     """
 
-    def __init__(self, run: Callable[[Domain, Points], Any]):
+    def __init__(self, run: Run):
         self._run = run
         self._power = 256
-        self._coordinates: dict[int, tuple[int, ...]] = {}
-        self._units: dict[int, list[np.ndarray]] = {}
         self._forms: list[Form] = []
+        self._kept: dict[Callable[..., Any], _Kept] = {}
 
-    def __call__(self, vertex: int, lineage: Lineage) -> tuple[list[int], np.ndarray]:
-        """Signs of the units of the refinement under way, and their values in the scale of the mesh's own coordinates."""
-        step = lineage.step
-        while step >= len(self._units.get(vertex, ())):
+    def __call__(self, vertices: np.ndarray, cells: np.ndarray, lineage: Lineage) -> Decided:
+        """The signs of the units of the refinement under way, and where the vertices are.
+
+        Args:
+            vertices: which, at least one, ``(n,)``.
+            cells: a cell of the mesh that is refined that each is a corner of, ``(n,)``.
+            lineage: how they came about.
+        """
+        signs, places, known = self._decide(_DOUBLES, vertices, cells, lineage)
+        left = np.flatnonzero(~known)
+        while len(left):
+            kind = _INTEGERS._replace(arithmetic=partial(Integers, power=self._power))
             try:
-                # Others will be asked about, too.
-                self._evaluate([vertex, *lineage.others(vertex)], step, lineage)
+                signs[left], places[left], _ = self._decide(kind, vertices[left], cells[left], lineage)
+                break
             except Fine:
                 self._power *= 2
-                self._units.clear()
-        units, coordinates = self._units[vertex][step], self._coordinates[vertex]
-        axis = max(range(3), key=lambda k: abs(coordinates[k]))
-        share, of = float(lineage.point(vertex)[axis]).as_integer_ratio()
-        of *= coordinates[axis] << self._power
-        # Python rounds the quotient of two integers once.
-        return [(n > 0) - (n < 0) for n in units], np.array([n * share / of for n in units])
+        return Decided(signs, places, ~known)
 
-    def _evaluate(self, vertices: Iterable[int], step: int, lineage: Lineage) -> None:
-        """Find the units of all refinements up to one, times ``2**power``."""
-        missing = [v for v in vertices if step >= len(self._units.get(v, ()))]
-        if not missing:
-            return
-        self._place(missing, lineage)
-        points = np.array([[n << self._power for n in self._coordinates[v]] for v in missing], dtype=object)
-        arithmetic = Integers(points[:, 2], step)
+    def _decide(self, kind: _Kind, vertices: np.ndarray, cells: np.ndarray, lineage: Lineage) -> meeting.Met:
+        """Decide in one kind of numbers, a number of cells at a time, each once."""
+        order = np.argsort(cells, kind="stable")
+        distinct, begins = np.unique(cells[order], return_index=True)
+        begins = [*begins, len(order)]
+        widths = [64 * bits.shape[1] for _, bits, _ in lineage.mesh.history] + [form.shape.numel() for form in self._forms]
+        at_a_time = max(1, kind.numbers // (3 * max(widths, default=1)))
+        found = []
+        for begin in range(0, len(distinct), at_a_time):
+            some = distinct[begin : begin + at_a_time]
+            which = order[begins[begin] : begins[begin + len(some)]]
+            found.append(kind.meet(self._meetings(kind, vertices[which], np.searchsorted(some, cells[which]), some, lineage)))
+        back = np.argsort(order)
+        return meeting.Met(*(np.concatenate(parts)[back] for parts in zip(*found, strict=True)))
+
+    def _meetings(
+        self, kind: _Kind, vertices: np.ndarray, owners: np.ndarray, cells: np.ndarray, lineage: Lineage
+    ) -> meeting.Meetings:
+        """The lines of vertices, and the units of cells, of which `owners` are those of the vertices."""
+        lines = lineage.lines[vertices].reshape(-1, 2, 2)
+        made = lineage.parents[vertices, 0] >= 0
+        cut, drawn = made[:, None] & (lines[:, :, 0] >= 0), made[:, None] & (lines[:, :, 0] < 0)
+        wanted = np.concatenate([np.broadcast_to(owners[:, None, None], (*cut.shape, 1)), lines], axis=2)[cut]
+        course, numbers = self._followed(kind, cells, wanted, lineage)
+        wanted[:, 0] = numbers[wanted[:, 0]]
+        forms = np.zeros((len(course.units), *lines.shape[:2], 3), dtype=course.units.dtype)
+        forms[:, cut] = course.forms(wanted)
+        starting = lineage.mesh.points
+        forms[:, drawn] = kind.through(starting[-1 - lines[drawn][:, 0]], starting[lines[drawn][:, 1]])
+        own = np.where(lines[:, :, 0] == lineage.step, lines[:, :, 1], -1)
+        return meeting.Meetings(lineage.points[vertices], ~made, forms, numbers[owners], own, course.units)
+
+    def _followed(self, kind: _Kind, cells: np.ndarray, wanted: np.ndarray, lineage: Lineage) -> tuple[Course, np.ndarray]:
+        """Cells that have been followed through the model, and the numbers there of those that are asked for.
+
+        Those that went through it together last are kept: while a few cells are cut into many, it is they that are asked about.
+        """
+        kept = self._kept.get(kind.meet)
+        if kept is not None and kept.mesh is lineage.mesh and np.isin(cells, kept.cells).all():
+            numbers = np.searchsorted(kept.cells, cells)
+            if kept.course.has(np.c_[numbers[wanted[:, 0]], wanted[:, 1:]]):
+                return kept.course, numbers
+        course = Course(lineage.mesh.patterns_of(cells), len(cells), wanted)
+        arithmetic = kind.arithmetic(course)
         with torch.no_grad(), contextlib.suppress(Enough):
-            self._run(Matrices(arithmetic, self._forms), Points(points[:, None, :2], ()))
-        for k, vertex in enumerate(missing):
-            self._units[vertex] = [units[k] for units in arithmetic.units]
-
-    def _place(self, vertices: Iterable[int], lineage: Lineage) -> None:
-        """Find homogeneous coordinates of vertices, integers without a common factor."""
-        for generation in self._generations(vertices, lineage):
-            origins = {v: lineage.provenance(v) for v in generation}
-            for step in {step for a, _, _, step in origins.values() if a >= 0}:
-                ends = {end for a, b, _, at in origins.values() if a >= 0 and at == step for end in (a, b)}
-                self._evaluate(ends, step, lineage)
-            for vertex, (a, b, unit, step) in origins.items():
-                if a < 0:
-                    numbers = [int(n) for n in integers(lineage.mesh.points[vertex])[0]]
-                else:
-                    size_a, size_b = (abs(self._units[v][step][unit]) for v in (a, b))
-                    ends = zip(self._coordinates[a], self._coordinates[b], strict=True)
-                    numbers = [size_b * x + size_a * y for x, y in ends]
-                divisor = math.gcd(*numbers)
-                self._coordinates[vertex] = tuple(n // divisor for n in numbers)
-
-    def _generations(self, vertices: Iterable[int], lineage: Lineage) -> list[list[int]]:
-        """Vertices and their ancestors, of those without coordinates: the ends of an edge come before what divides it."""
-        missing, waiting = set(), list(vertices)
-        while waiting:
-            vertex = waiting.pop()
-            if vertex >= 0 and vertex not in self._coordinates and vertex not in missing:
-                missing.add(vertex)
-                waiting += lineage.provenance(vertex)[:2]
-        generation: dict[int, int] = {}
-        result: list[list[int]] = []
-        # A vertex has a larger number than the ends of its edge.
-        for vertex in sorted(missing):
-            a, b, *_ = lineage.provenance(vertex)
-            generation[vertex] = 1 + max(generation.get(a, -1), generation.get(b, -1))
-            if generation[vertex] == len(result):
-                result.append([])
-            result[generation[vertex]].append(vertex)
-        return result
+            self._run(Matrices(arithmetic, self._forms), Points(arithmetic.start, ()))
+        self._kept[kind.meet] = _Kept(lineage.mesh, cells, course)
+        return course, np.arange(len(cells))

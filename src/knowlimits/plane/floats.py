@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from knowlimits._torch import above_dispatch, name_of, returns_views, tree_map
-from knowlimits.follow.bounds import EPS, MOST_TERMS
+from knowlimits._torch import above_dispatch, name_of, returns_views, tree_leaves, tree_map
 from knowlimits.follow.domain import Domain
-from knowlimits.follow.operations import Affine, Joint, Maximum, Of, Smooth
+from knowlimits.follow.operations import Affine, Joint, Jump, Maximum, Of, Smooth
 from knowlimits.follow.parts import Parts, first
 from knowlimits.follow.refusals import Refused, on_a_plane
 from knowlimits.model.families.family import Family
 from knowlimits.plane import maxima
+from knowlimits.plane.bounding import Bounding
 from knowlimits.plane.points import Points, copied, free_of_strides, looked_at, new_strides, overwrite, refresh
 from knowlimits.plane.tournaments import Tournament
 from knowlimits.plane.units import Units
@@ -30,17 +30,18 @@ _FOLDED = {"mm": 0, "addmm": 1}
 
 
 class Floats(Domain):
-    """Floats at many points; beside the numbers of a tensor are bounds on their errors, two a point, as a mesh has them.
+    """Floats at many points, with bounds on their errors.
 
     Args:
         units: what becomes of units.
+        bounding: where bounds are kept.
 
     Attributes:
         tournaments: the maxima along axes that were met.
     """
 
-    def __init__(self, units: Units):
-        self.units = units
+    def __init__(self, units: Units, bounding: Bounding):
+        self.units, self.bounding = units, bounding
         self.tournaments: list[Tournament] = []
         self._steps = 0
 
@@ -48,10 +49,13 @@ class Floats(Domain):
         """A tensor brought up to date: with values at all points, and with what was written through other views of it."""
         refresh(x, self.current)
         mesh = self.units.mesh
-        if mesh is not None and len(x.numbers) < mesh.vertices:
-            values, bounds = mesh.extend(x.numbers.flatten(1).contiguous().numpy(), x.beside.numpy())
-            x.numbers, x.beside = torch.from_numpy(values).unflatten(1, x.shape), torch.from_numpy(bounds)
+        if mesh is not None and len(x.numbers) < self.bounding.rows * mesh.vertices:
+            x.numbers, x.beside = self.bounding.put(mesh.extend(self.bounding.taken(x)), x.shape)
         return x
+
+    def values(self, x: Points) -> Tensor:
+        """The values of a tensor at all points."""
+        return self.bounding.values(self.current(x))
 
     def copy(self, x: Points, memory_format: torch.memory_format = torch.preserve_format) -> Points:
         """A copy with memory of its own, in which the numbers of one input lie as is said."""
@@ -61,33 +65,33 @@ class Floats(Domain):
         """Write into a tensor, or into that which it is a view of."""
         target = self.current(target)
         if isinstance(result, Points):
-            values, bounds = self.current(result).numbers, result.beside
+            numbers, beside = self.current(result).numbers, result.beside
         else:
-            values = self._homogeneous(torch.as_tensor(result, dtype=torch.float64))
-            bounds = values.new_zeros(len(values), 2)
+            numbers, beside = self._constant(torch.as_tensor(result, dtype=torch.float64))
         if target.root is not None:
             self.current(target.root)
-        overwrite(target, values, bounds, _largest_bounds)
+        overwrite(target, numbers, beside, self.bounding.together)
         return self.current(target)
 
     def move(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Points]) -> Any:
         """Move numbers, point by point."""
         viewed = returns_views(func)
         func = free_of_strides(func)
-        bounds = _largest_bounds([self.current(x).beside for x in traced])
-        result = self._mapped(func, args, kwargs, homogeneous=True)
+        constants = [self._constant(a) for a in tree_leaves((args, kwargs)) if _is_constant(a)]
+        beside = self.bounding.together([self.current(x).beside for x in traced] + [c[1] for c in constants])
+        result = self._mapped(func, args, kwargs, lambda x: self.current(x).numbers, lambda c: self._constant(c)[0])
 
         def moved(taint: Callable[[Any], Any]) -> Any:
-            return self._mapped(func, _each(args, taint), _each(kwargs, taint), homogeneous=True)
+            return self._mapped(func, _each(args, taint), _each(kwargs, taint), _numbers, self._homogeneous)
 
         if not viewed:
             strides = _strides(func, args, kwargs, traced)
-            return noted(tree_map(lambda values: Points(values, bounds, strides), result), (args, kwargs), moved)
+            return noted(tree_map(lambda numbers: Points(numbers, beside, strides), result), (args, kwargs), moved)
         root, seen = looked_at(traced[0])
         places = func(seen, *args[1:], **kwargs)
         if isinstance(result, Tensor):
-            return noted(Points(result, bounds, None, root, places), (args, kwargs), moved)
-        views = [Points(r, bounds, None, root, p) for r, p in zip(result, places, strict=True)]
+            return noted(Points(result, beside, None, root, places), (args, kwargs), moved)
+        views = [Points(r, beside, None, root, p) for r, p in zip(result, places, strict=True)]
         return noted(views, (args, kwargs), moved)
 
     def affine(self, entry: Affine, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Points]) -> Points:
@@ -95,46 +99,42 @@ class Floats(Domain):
         if (mesh := self.units.mesh) is not None:
             one = first(func(*_each(args, lambda x: torch.empty(x.shape, dtype=x.dtype)), **kwargs))
             # Refused before there is a layer at all vertices, not after.
-            mesh.room(one.numel(), 0, mesh.vertices, mesh.vertices)
+            mesh.room(one.numel(), (self.bounding.rows - 1) * one.numel(), 0, mesh.vertices, mesh.vertices)
         traced = [self.current(x) for x in traced]
         parts = Parts(entry, func, args, kwargs)
-        linear = parts.without_constants(lambda x: x)
         beta = {"beta": 0} if entry.factors and 0 in entry.values and not isinstance(args[0], Points) else {}
         kwargs = {**kwargs, **beta}
         fold = _FOLDED.get(name_of(func))
-        if fold is not None and isinstance(args[fold], Points) and args[fold].shape[0] == 1:
-            folded = [a.numbers[:, 0] if isinstance(a, Points) else a for a in linear]
-            if fold and beta:
-                folded[0] = folded[0][:1] if isinstance(folded[0], Tensor) and folded[0].ndim > 1 else folded[0]
-            values = func(*folded, **kwargs)[:, None]
-        else:
-            values = first(self._mapped(func, linear, kwargs, homogeneous=False))
+        folds = fold is not None and isinstance(args[fold], Points) and args[fold].shape[0] == 1
+
+        def apply(function: Callable[..., Any], pick: Callable[[Points], Tensor]) -> Tensor:
+            linear = parts.without_constants(lambda x: x)
+            if not folds:
+                return first(self._mapped(function, linear, kwargs, pick, None))
+            folded = [pick(a)[:, 0] if isinstance(a, Points) else a for a in linear]
+            if fold and beta and isinstance(folded[0], Tensor) and folded[0].ndim > 1:
+                folded[0] = folded[0][:1]
+            return function(*folded, **kwargs)[:, None]
+
+        values = apply(func, self.bounding.values)
         constant = parts.constant()
         if constant is not None:
             values.addcmul_(self._weights(constant), constant)
-        bounds = self._bounds(parts, traced, constant)
+        numbers, beside = self.bounding.affine(apply, parts, values, traced, constant, self.units.weights, self.units.stored)
 
         def sized(taint: Callable[[Any], Any]) -> Tensor:
             total = self._mapped(
-                lambda *new, **_: parts.of_sizes(list(new)), parts.without_constants(taint), {}, homogeneous=False
+                lambda *new, **_: parts.of_sizes(list(new)), parts.without_constants(taint), {}, _numbers, None
             )
             return total if constant is None else total + self._homogeneous(constant).abs()
 
         strides = _strides(func, parts.without_constants(lambda x: x), kwargs, traced)
-        return noted(Points(values, bounds, strides), args, sized)
+        return noted(Points(numbers, beside, strides), args, sized)
 
-    def _bounds(self, parts: Parts, traced: list[Points], constant: Tensor | None) -> Tensor:
-        """Bounds on the errors of an affine operation's result: those carried over, and those made here."""
-        sizes = torch.stack([_size(x.numbers) for x in traced]).amax(0)
-        steep = parts.steepness()
-        share = (min(parts.terms(), MOST_TERMS) + 2) * EPS
-        shift = 0.0 if constant is None else float(constant.abs().max())
-        bounds = steep * _largest_bounds([x.beside for x in traced])
-        bounds[:, 0] += share * (steep * sizes + shift * self.units.weights.abs())
-        return bounds
-
-    def in_words(self, entry: Maximum) -> Callable[..., Any] | None:
+    def in_words(self, entry: Maximum | Jump) -> Callable[..., Any] | None:
         """Maxima as ReLUs."""
+        if isinstance(entry, Jump):
+            return None
         if entry.of is Of.AXES:
             return partial(maxima.largest, met=self._enter)
         return maxima.larger if entry.of is Of.PAIR else None
@@ -146,15 +146,19 @@ class Floats(Domain):
         """Do a ReLU."""
         self._steps += 1
         x = self.current(args[0])
-        zeros = None if x.origin is None else lambda: (may_differ(x, self.current).flatten(1) == 0).numpy()
-        values, bounds = self.units.relu(x.numbers.flatten(1), x.beside, zeros)
-        result = Points(values.unflatten(1, x.shape), bounds, new_strides(x))
+        zeros = None if x.origin is None else lambda: (may_differ(x, self.values).flatten(1) == 0).numpy()
+        rows = self.units.relu(self.bounding.taken(x), zeros)
+        result = Points(*self.bounding.put(rows, x.shape), new_strides(x))
         result.origin = RELU
         return result
 
     def bent(self, entry: Smooth | Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Refuse: not piecewise linear."""
         raise Refused("curved")
+
+    def jump(self, entry: Jump, func: Any, args: list[Any]) -> Any:
+        """Refuse: not continuous."""
+        raise Refused(on_a_plane(entry.kind))
 
     def family(self, family: Family, x: Points) -> Any:
         """Refuse: not piecewise linear."""
@@ -175,21 +179,33 @@ class Floats(Domain):
         return self.units.weights.reshape(-1, *[1] * constant.ndim)
 
     def _homogeneous(self, constant: Tensor) -> Tensor:
-        """A constant at every point."""
+        """The values of a constant at every point."""
         return self._weights(constant) * constant
 
-    def _mapped(self, func: Any, args: list[Any], kwargs: dict[str, Any], homogeneous: bool) -> Any:
-        """An operation at every point; constants are multiplied by w if they take part as numbers."""
+    def _constant(self, constant: Tensor) -> tuple[Tensor, Any]:
+        """A constant at every point, and what is beside it."""
+        return self.bounding.constant(constant.double(), self.units.weights, self.units.stored)
+
+    def _mapped(
+        self, func: Any, args: Any, kwargs: Any, pick: Callable[[Points], Tensor], constant: Callable[[Tensor], Tensor] | None
+    ) -> Any:
+        """An operation at every point.
+
+        Args:
+            func, args, kwargs: the operation.
+            pick: what is taken of a traced tensor.
+            constant: what is taken of a constant if it takes part as numbers do, else None.
+        """
         places: list[Any] = []
 
         def given(a: Any) -> Any:
             if isinstance(a, Points):
-                places.append(self.current(a).numbers)
-                return _Place(len(places) - 1)
-            if homogeneous and isinstance(a, Tensor) and a.is_floating_point():
-                places.append(self._homogeneous(a))
-                return _Place(len(places) - 1)
-            return a
+                places.append(pick(a))
+            elif constant is not None and _is_constant(a):
+                places.append(constant(a))
+            else:
+                return a
+            return _Place(len(places) - 1)
 
         template = tree_map(given, (args, kwargs))
 
@@ -212,14 +228,12 @@ def _each(arguments: Any, function: Callable[[Any], Any]) -> Any:
     return tree_map(lambda a: function(a) if isinstance(a, Points) else a, arguments)
 
 
-def _largest_bounds(bounds: list[Tensor]) -> Tensor:
-    return torch.stack(bounds).amax(0) if len(bounds) > 1 else bounds[0]
+def _is_constant(a: Any) -> bool:
+    return isinstance(a, Tensor) and not isinstance(a, Points) and a.is_floating_point()
 
 
-def _size(values: Tensor) -> Tensor:
-    """The size of the largest number of every point."""
-    flat = values.flatten(1)
-    return torch.linalg.vector_norm(flat, torch.inf, dim=1) if flat.shape[1] else flat.new_zeros(len(flat))
+def _numbers(x: Points) -> Tensor:
+    return x.numbers
 
 
 def _strides(func: Any, args: Any, kwargs: Any, traced: list[Points]) -> Any:

@@ -1,4 +1,4 @@
-"""Python's integers at many points: a model in rational arithmetic.
+"""Python's integers: a model under patterns in rational arithmetic.
 
 Weights are dyadic rationals. Integers are taken times a power of two that is large enough for every number inside the model to
 be an integer too.
@@ -9,34 +9,31 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from knowlimits.plane.chosen import Course, basis
 from knowlimits.plane.matrices import Arithmetic, Beside, Form
 
-# Products of integers in work at once: each takes some 100 bytes.
-_PRODUCTS = 2**18
+# Products of integers in work at once, which are zero for all points or for none: as few as pay.
+_PRODUCTS = 2**13
 
 
 class Fine(Exception):
     """A number is no integer: the power of two must be larger."""
 
 
-class Enough(Exception):
-    """The units that were asked for are known."""
-
-
 class Integers(Arithmetic):
-    """Integers, whose units are noted.
+    """Integers, three points a cell, under patterns.
 
     Args:
-        weights: the last coordinate of every point.
-        last: the refinement after whose units to stop, by `Enough`.
+        course: of the cells.
+        power: of two, that the basis vectors are taken times.
 
     Attributes:
-        units: what enters each ReLU, ``(points, units)``.
+        start: the coordinates of the basis vectors in the plane.
     """
 
-    def __init__(self, weights: np.ndarray, last: int | None = None):
-        self.weights, self.last = weights, last
-        self.units: list[np.ndarray] = []
+    def __init__(self, course: Course, power: int):
+        self.start, self.weights = ((part.astype(np.int64).astype(object) << power) for part in basis(course.cells))
+        self._course = course
 
     def constant(self, values: np.ndarray) -> tuple[np.ndarray, Beside]:
         """Constants times w, as integers."""
@@ -54,12 +51,8 @@ class Integers(Arithmetic):
         return total, ()
 
     def larger(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Choose by the difference, which is the unit."""
-        difference = x - y
-        self.units.append(difference.reshape(len(x), -1))
-        if self.last is not None and len(self.units) > self.last:
-            raise Enough
-        return np.where(difference > 0, x, y)
+        """The one that the pattern has as larger; the unit is the difference."""
+        return self._course.choose(x, y, x - y)
 
 
 class IntegerMatrix:
@@ -68,18 +61,23 @@ class IntegerMatrix:
     def __init__(self, sparse: csr_array):
         """Take a matrix ``(outputs, inputs)``."""
         matrix: Any = sparse
-        self._inputs, self._outputs = matrix.indices, np.flatnonzero(np.diff(matrix.indptr))
-        self._begins, self._width = matrix.indptr[self._outputs], matrix.shape[0]
+        self._width = matrix.shape[0]
+        self._inputs, self._outputs = matrix.indices, np.repeat(np.arange(self._width), np.diff(matrix.indptr))
         self._numbers, self._scale = integers(matrix.data)
 
     def times(self, vectors: np.ndarray) -> np.ndarray:
         """The products with vectors of integers ``(points, inputs)``, ``(points, outputs)``."""
         result = np.zeros((len(vectors), self._width), dtype=object)
-        step = max(1, _PRODUCTS // max(1, len(self._numbers)))
-        for begin in range(0, len(vectors) if len(self._numbers) else 0, step):
-            some = slice(begin, begin + step)
-            products = vectors[some][:, self._inputs] * self._numbers
-            result[some, self._outputs] = np.add.reduceat(products, self._begins, axis=1)
+        # The points of a cell have zeros in the same places, which are left out.
+        step = 3 * max(1, _PRODUCTS // max(1, 3 * len(self._numbers)))
+        for begin in range(0, len(vectors), step):
+            some = vectors[begin : begin + step]
+            used = np.flatnonzero((some != 0).any(0)[self._inputs])
+            if len(used):
+                outputs = self._outputs[used]
+                begins = np.flatnonzero(np.diff(outputs, prepend=-1))
+                products = some[:, self._inputs[used]] * self._numbers[used]
+                result[begin : begin + step, outputs[begins]] = np.add.reduceat(products, begins, axis=1)
         return divided(result, self._scale)
 
 

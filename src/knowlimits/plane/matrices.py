@@ -16,7 +16,7 @@ from torch import Tensor
 
 from knowlimits._torch import above_dispatch, returns_views, tree_map
 from knowlimits.follow.domain import Domain
-from knowlimits.follow.operations import Affine, Joint, Maximum, Of, Smooth
+from knowlimits.follow.operations import Affine, Joint, Jump, Maximum, Of, Smooth
 from knowlimits.follow.parts import Call, Parts, first
 from knowlimits.follow.refusals import Refused, on_a_plane
 from knowlimits.model.families.family import Family
@@ -182,7 +182,7 @@ class Matrices(Domain):
         numbers, beside = self.arithmetic.product(form, given, [x.beside for x in traced])
         return Points(numbers.reshape(-1, *form.shape), beside, form.strides)
 
-    def in_words(self, entry: Maximum) -> Callable[..., Any] | None:
+    def in_words(self, entry: Maximum | Jump) -> Callable[..., Any] | None:
         """Maxima along axes, as those of two."""
         return maxima.largest if entry.of is Of.AXES else None
 
@@ -201,6 +201,10 @@ class Matrices(Domain):
     def bent(self, entry: Smooth | Joint, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Refuse: not piecewise linear."""
         raise Refused("curved")
+
+    def jump(self, entry: Jump, func: Any, args: list[Any]) -> Any:
+        """Refuse: not continuous."""
+        raise Refused(on_a_plane(entry.kind))
 
     def family(self, family: Family, x: Points) -> Any:
         """Refuse: not piecewise linear."""

@@ -12,7 +12,6 @@ from knowlimits.plane.mesh import MOST_BYTES, MOST_STARTS, Mesh, unpack
 from knowlimits.plane.plane import Plane
 from knowlimits.plane.regions import Regions
 from knowlimits.plane.restriction import PlaneModel, at_a_time
-from knowlimits.plane.status import Status
 from knowlimits.plane.tournaments import patterns
 from knowlimits.progress import counter
 
@@ -22,8 +21,7 @@ class Partition:
 
     Attributes:
         vertices: homogeneous, ``(V, 3)``: (x, y, 1) a point, (x, y, 0) a direction.
-        status: how far the signs of units are proven; `print` it for a sentence.
-        resolved: how many vertices had signs that needed rational arithmetic.
+        status: by what the signs of units were decided; `print` it for a sentence.
         complete: whether the whole plane was asked for, not a box.
     """
 
@@ -34,7 +32,7 @@ class Partition:
         self._patterns, self._units = patterns(cells.steps, cells.units, cells.tournaments)
         self._starts = cells.starts
         self._lengths = np.diff(self._starts)
-        self.complete, self.resolved, self.status = box is None, cells.resolved, cells.status
+        self.complete, self.status = box is None, cells.status
         used = np.zeros(len(cells.points), dtype=bool)
         used[cells.corners] = True
         self._flat = (np.cumsum(used) - 1)[cells.corners]
@@ -46,9 +44,9 @@ class Partition:
         self.vertices = points
 
     @property
-    def exact(self) -> bool:
-        """Whether all signs are proven, and with them the cells; where they are not, `status` says what is left open."""
-        return self.status is Status.PROVEN
+    def resolved(self) -> int:
+        """How many vertices had signs that bounds on rounding errors left open, which were decided in longer numbers."""
+        return self.status.resolved
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -249,7 +247,7 @@ def partition(
 ) -> Partition:
     """Every polytope of a network on a plane, unbounded ones included.
 
-    Signs of units are decided beyond bounds on rounding errors or in integers; `Partition.status` says how far that is proven.
+    Signs of units are decided beyond bounds on rounding errors, or in longer numbers, and proven; docs/proven.md has the proof.
     A cell is where every unit has one sign. For an ensemble the cells are those of all members together. `Partition.merged`
     joins those with one affine map.
 

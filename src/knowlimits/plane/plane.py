@@ -42,12 +42,14 @@ class Plane:
 
     @classmethod
     def pca(cls, X: Any) -> "Plane":
-        """The plane of the first two principal components of data ``(n, d)``: round the mean, in standard deviations."""
+        """The plane of the first two principal components of data ``(n, ...)``: round the mean, in standard deviations."""
         from sklearn.decomposition import PCA
 
-        fitted = PCA(2).fit(np.asarray(X, dtype=np.float64))
+        rows = np.asarray(X, dtype=np.float64)
+        shape = rows.shape[1:]
+        fitted = PCA(2).fit(rows if rows.ndim < 3 else rows.reshape(len(rows), -1))
         u, v = fitted.components_ * np.sqrt(fitted.explained_variance_)[:, None]
-        return cls(fitted.mean_, u, v)
+        return cls(*(part.reshape(shape) for part in (fitted.mean_, u, v)))
 
     def lift(self, points: Any) -> np.ndarray:
         """Inputs ``(n, ...)`` at points of the plane, ``(n, 2)``."""

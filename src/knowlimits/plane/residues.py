@@ -9,16 +9,13 @@ if the primes' product is larger than the difference of their n can be; two that
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 
-from knowlimits.follow.domain import Domain
+from knowlimits.plane.chosen import Run, basis, positive
 from knowlimits.plane.dyadic import Dyadic, DyadicMatrix, primes, reduced
 from knowlimits.plane.matrices import Arithmetic, Beside, Form, Matrices
-from knowlimits.plane.mesh import unpack
 from knowlimits.plane.points import Points
 
 # Logarithms of sizes are rounded up by so much in every operation.
@@ -48,7 +45,7 @@ class Differing(Arithmetic):
 
     def larger(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """What is chosen in both cells differs if it does itself; another choice makes a difference."""
-        first, second = (_positive(patterns, x) for patterns in (self._first, self._second))
+        first, second = (positive(patterns, x.shape) for patterns in (self._first, self._second))
         return np.where(first != second, 1.0, np.where(first, x, y))
 
 
@@ -62,9 +59,9 @@ class Residues(Arithmetic):
     """
 
     def __init__(self, cells: int, patterns: list[np.ndarray], prime: int):
-        self.weights = np.tile([0.0, 0.0, 1.0], cells)
+        _, self.weights = basis(cells)
         self.prime = prime
-        self._left = iter([p.repeat(3, axis=0) for p in patterns])
+        self._left = iter(patterns)
 
     def constant(self, values: np.ndarray) -> tuple[np.ndarray, Beside]:
         """Their residues times w."""
@@ -86,15 +83,7 @@ class Residues(Arithmetic):
 
     def larger(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The one that the pattern has as larger."""
-        return np.where(_positive(self._left, x), x, y)
-
-
-def _positive(patterns: Any, x: np.ndarray) -> np.ndarray:
-    """Whether units are positive by the next of the patterns."""
-    return unpack(next(patterns), math.prod(x.shape[1:])).reshape(x.shape)
-
-
-Run = Callable[[Domain, Points], list[Any]]
+        return np.where(positive(self._left, x.shape), x, y)
 
 
 def same_maps(run: Run, patterns: list[np.ndarray], first: np.ndarray, second: np.ndarray, at_a_time: int) -> np.ndarray:
@@ -144,7 +133,7 @@ def _maps(run: Run, patterns: list[np.ndarray], cells: int, prime: int, forms: l
     """Maps as residues, ``(cells, numbers)``, and the logarithm of what the difference of two integers in them can be."""
     domain = Matrices(Residues(cells, patterns, prime), forms)
     # Size and bits of the coordinates, which are 0 and 1.
-    points = Points(np.tile(np.eye(3, 2), (cells, 1))[:, None], (0.0, 0.0))
+    points = Points(basis(cells)[0], (0.0, 0.0))
     # An output that does not hang on the input is the same everywhere.
     outputs = [domain.current(out) for out in run(domain, points) if isinstance(out, Points)]
     values = [(out.numbers.reshape(cells, -1) % prime).astype(np.int32) for out in outputs]

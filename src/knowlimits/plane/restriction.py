@@ -13,12 +13,14 @@ from knowlimits.follow.operations import UnsupportedOperation
 from knowlimits.model.endings import Outputs
 from knowlimits.model.model import Model
 from knowlimits.model.read import read_at
+from knowlimits.plane.bounding import Bounding, OfPoints, OfUnits
 from knowlimits.plane.cells import Cells
 from knowlimits.plane.exact import Exact
 from knowlimits.plane.floats import Floats
 from knowlimits.plane.mesh import Mesh
 from knowlimits.plane.plane import Plane
 from knowlimits.plane.points import Points
+from knowlimits.plane.refinement import Imprecise
 from knowlimits.plane.residues import same_maps
 from knowlimits.plane.tournaments import Tournament
 from knowlimits.plane.units import Given, Noted, Refining
@@ -92,10 +94,18 @@ class PlaneModel:
         Returns:
             The refined mesh, and the maxima along axes among the refinements.
         """
+        try:
+            return self._refined(mesh, OfPoints(), limit, report, outputs)
+        except Imprecise:
+            return self._refined(mesh, OfUnits(), limit, report, outputs)
+
+    def _refined(
+        self, mesh: Mesh, bounding: Bounding, limit: int | None, report: Any, outputs: bool
+    ) -> tuple[Mesh, list[Tournament]]:
         exact = Exact(lambda domain, x: self._run_compared(domain, x, outputs))
         units = Refining(mesh, exact, limit, report)
-        domain = Floats(units)
-        self._run_compared(domain, _floats(mesh.points), outputs)
+        domain = Floats(units, bounding)
+        self._run_compared(domain, _floats(mesh.points, bounding), outputs)
         return units.mesh, domain.tournaments
 
     def cells(self, mesh: Mesh, limit: int | None = None, report: Any = None) -> Cells:
@@ -114,7 +124,7 @@ class PlaneModel:
         """Positive units at points of the plane ``(n, 2)``, as bits, and the numbers of units."""
         homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
         units = Noted(torch.ones(len(points), dtype=torch.float64))
-        self.run(Floats(units), _floats(homogeneous))
+        self.run(Floats(units, OfPoints()), _floats(homogeneous, OfPoints()))
         return units.patterns, units.counts
 
     def affine(self, patterns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -125,10 +135,11 @@ class PlaneModel:
         """
         cells = len(patterns[0]) if patterns else 1
         points = np.tile(np.eye(3), (cells, 1))
-        domain = Floats(Given(torch.from_numpy(points[:, 2].copy()), [p.repeat(3, axis=0) for p in patterns]))
-        outputs = [domain.current(o) if isinstance(o, Points) else o for o in self.run(domain, _floats(points))]
+        bounding = OfPoints()
+        domain = Floats(Given(torch.from_numpy(points[:, 2].copy()), [p.repeat(3, axis=0) for p in patterns]), bounding)
+        outputs = [domain.current(o) if isinstance(o, Points) else o for o in self.run(domain, _floats(points, bounding))]
         out = [o.numbers.reshape(cells, 3, -1) if isinstance(o, Points) else _fixed(o, cells) for o in outputs]
-        doubts = torch.stack([o.beside.sum(1) if isinstance(o, Points) else torch.zeros(3 * cells) for o in outputs]).amax(0)
+        doubts = torch.stack([o.beside[:, 0] if isinstance(o, Points) else torch.zeros(3 * cells) for o in outputs]).amax(0)
         return torch.cat(out, 2).transpose(1, 2).numpy(), doubts.reshape(cells, 3).numpy()
 
     def same_maps(self, patterns: list[np.ndarray], first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -155,6 +166,6 @@ def _fixed(out: Tensor, cells: int) -> Tensor:
     return torch.stack([torch.zeros_like(out), torch.zeros_like(out), out]).reshape(1, 3, -1).expand(cells, 3, -1)
 
 
-def _floats(points: np.ndarray) -> Points:
+def _floats(points: np.ndarray, bounding: Bounding) -> Points:
     values = torch.from_numpy(np.ascontiguousarray(points[:, :2]))[:, None]
-    return Points(values, torch.zeros(len(points), 2, dtype=torch.float64))
+    return bounding.start(values, torch.zeros(len(points), dtype=torch.float64))

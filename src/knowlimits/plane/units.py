@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from knowlimits.follow.refusals import check_finite
-from knowlimits.plane import cut
-from knowlimits.plane.mesh import Mesh, pack, unpack
+from knowlimits.plane import crossing
+from knowlimits.plane.mesh import Mesh, UnitRows, pack, unpack
+from knowlimits.plane.refinement import Decide, refine
 
 
 class Units(ABC):
@@ -18,19 +19,20 @@ class Units(ABC):
 
     Attributes:
         weights: the last coordinate w of every point, ``(points,)``.
+        stored: how far what is computed at a point may be from it, ``(points,)``.
         mesh: whose vertices the points are, which may become more; None where they are just points.
     """
 
     weights: Tensor
+    stored: Tensor
     mesh: Any
 
     @abstractmethod
-    def relu(self, values: Tensor, bounds: Tensor, zeros: Callable[[], np.ndarray] | None) -> tuple[Tensor, Tensor]:
-        """ReLUs of values ``(points, units)``, with their bounds, at all points that there are then.
+    def relu(self, rows: UnitRows, zeros: Callable[[], np.ndarray] | None) -> UnitRows:
+        """ReLUs at all points that there are then.
 
         Args:
-            values: of the units.
-            bounds: on their errors, ``(points, 2)``.
+            rows: the units.
             zeros: computes where values are exactly zero, or None where that is not known.
         """
 
@@ -45,21 +47,24 @@ class Refining(Units):
         report: is told how many there are.
     """
 
-    def __init__(self, mesh: Mesh, exact: Callable[..., Any], limit: int | None, report: Callable[[int], Any] | None = None):
-        self.mesh, self.exact, self.limit, self.report = mesh, exact, limit, report
-        self.weights = torch.from_numpy(mesh.points[:, 2].copy())
+    def __init__(self, mesh: Mesh, exact: Decide, limit: int | None, report: Callable[[int], Any] | None = None):
+        self.exact, self.limit, self.report = exact, limit, report
+        self._take(mesh)
 
-    def relu(self, values: Tensor, bounds: Tensor, zeros: Callable[[], np.ndarray] | None) -> tuple[Tensor, Tensor]:
+    def _take(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+        self.weights = torch.from_numpy(mesh.points[:, 2].copy())
+        self.stored = torch.from_numpy(mesh.off[:, crossing.STORED].copy())
+
+    def relu(self, rows: UnitRows, zeros: Callable[[], np.ndarray] | None) -> UnitRows:
         """Split the cells where the units change their signs."""
-        check_finite("a ReLU", values)
-        self.mesh, new, wider, pos = self.mesh.refine(
-            values.contiguous().numpy(), bounds.numpy(), self.exact, self.limit, zeros
-        )
-        self.weights = torch.from_numpy(self.mesh.points[:, 2].copy())
-        cut.relu(new, pos)
+        check_finite("a ReLU", torch.from_numpy(rows.values))
+        mesh, rows, pos, neg = refine(self.mesh, rows, self.exact, self.limit, zeros)
+        self._take(mesh)
+        crossing.relu(rows.values, rows.errors, pos, neg)
         if self.report:
-            self.report(self.mesh.cells)
-        return torch.from_numpy(new), torch.from_numpy(wider.copy())
+            self.report(mesh.cells)
+        return rows
 
 
 class Given(Units):
@@ -71,13 +76,13 @@ class Given(Units):
     """
 
     def __init__(self, weights: Tensor, patterns: list[np.ndarray]):
-        self.weights, self.mesh = weights, None
+        self.weights, self.stored, self.mesh = weights, torch.zeros_like(weights), None
         self._left = iter(patterns)
 
-    def relu(self, values: Tensor, bounds: Tensor, zeros: Callable[[], np.ndarray] | None) -> tuple[Tensor, Tensor]:
+    def relu(self, rows: UnitRows, zeros: Callable[[], np.ndarray] | None) -> UnitRows:
         """Keep the units that the next pattern has as positive."""
-        check_finite("a ReLU", values)
-        return values * torch.from_numpy(unpack(next(self._left), values.shape[1])), bounds
+        check_finite("a ReLU", torch.from_numpy(rows.values))
+        return rows._replace(values=rows.values * unpack(next(self._left), rows.values.shape[1]))
 
 
 class Noted(Units):
@@ -92,13 +97,13 @@ class Noted(Units):
     """
 
     def __init__(self, weights: Tensor):
-        self.weights, self.mesh = weights, None
+        self.weights, self.stored, self.mesh = weights, torch.zeros_like(weights), None
         self.patterns: list[np.ndarray] = []
         self.counts: list[int] = []
 
-    def relu(self, values: Tensor, bounds: Tensor, zeros: Callable[[], np.ndarray] | None) -> tuple[Tensor, Tensor]:
+    def relu(self, rows: UnitRows, zeros: Callable[[], np.ndarray] | None) -> UnitRows:
         """Keep the positive units, and note them."""
-        positive = values > 0
-        self.patterns.append(pack(positive.numpy()))
-        self.counts.append(values.shape[1])
-        return values * positive, bounds
+        positive = rows.values > 0
+        self.patterns.append(pack(positive))
+        self.counts.append(rows.values.shape[1])
+        return rows._replace(values=rows.values * positive)

@@ -46,7 +46,7 @@ def noted(result: Any, args: Any, compute: Callable[[Callable[[Any], Any]], Any]
     return result
 
 
-def may_differ(x: Points, current: Callable[[Points], Points]) -> Tensor:
+def may_differ(x: Points, values: Callable[[Points], Tensor]) -> Tensor:
     """Where numbers may differ from zero, 1, or are exactly zero, 0: ``(points, 1, ...)``.
 
     It follows what a tensor was made of back to the last ReLUs, each tensor once, and without recursion, as there may be many.
@@ -59,13 +59,13 @@ def may_differ(x: Points, current: Callable[[Points], Points]) -> Tensor:
             waiting.pop()
             continue
         if top.origin is RELU:
-            known[id(top)] = (current(top).numbers != 0).double()
+            known[id(top)] = (values(top) != 0).double()
         elif top.origin is None or top.origin[0].outdated():
-            known[id(top)] = torch.ones_like(current(top).numbers)
+            known[id(top)] = torch.ones_like(values(top))
         elif missing := [a for a in top.origin[0].given if id(a) not in known]:
             waiting += missing
         else:
             origin, k = top.origin
-            whole = origin.compute(lambda a: Points(known[id(a)], current(a).beside))
+            whole = origin.compute(lambda a: Points(known[id(a)], None))
             known[id(top)] = ([(r != 0).double() for r in tree_leaves(whole) if isinstance(r, Tensor)])[k]
     return known[id(x)]

@@ -1,10 +1,12 @@
 """The columns of a person's table: what they are called, which of them are measurements, and which of these can move."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from knowlimits.auditing.find.places import axes_of, place_names
 from knowlimits.limits.moving import WHOLE_NUMBERS, moving_columns
 from knowlimits.model.arrays import as_points
 from knowlimits.model.model import Model
@@ -21,19 +23,23 @@ class Continuous:
 
     Attributes:
         names: what they are called.
+        places: where they are in the table.
         steps: how a row of the table moves when a column grows by one standard deviation, ``(features, columns)``.
         deviations: standard deviations, in the columns' own units, ``(features,)``.
         medians: in the same units, ``(features,)``.
         moves: how the numbers behind the model's steps follow each.
         left_out: the other columns, and why.
+        shape: of one input of the model, whose places the columns of the table are; None for a table that is one.
     """
 
     names: tuple[str, ...]
+    places: tuple[int, ...]
     steps: np.ndarray
     deviations: np.ndarray
     medians: np.ndarray
     moves: tuple[Moves, ...]
     left_out: dict[str, str]
+    shape: tuple[int, ...] | None = None
 
     @property
     def together(self) -> np.ndarray:
@@ -53,18 +59,23 @@ class TableReader:
         model: what the tables are for; what has `feature_names_in_` and `n_features_in_` is held to them.
         X: a table as all others will be, ``(n, columns)``.
         feature_names: of the columns; without them those of a DataFrame, of the model, or x0, x1 and so on.
+        shape: of one input of the model, where columns are its places; they are called x[0, 0] and so on then.
 
     Attributes:
         names: of the columns.
+        shape: of one input of the model, or None.
     """
 
-    def __init__(self, model: Any, X: Any, feature_names: Any = None):
-        columns = _shape("X", X)[1]
+    def __init__(self, model: Any, X: Any, feature_names: Any = None, shape: tuple[int, ...] | None = None):
+        columns = axes_of("X", X)[1]
         expected = getattr(model, "n_features_in_", None)
-        if expected is not None and expected != columns:
+        # What takes inputs of several axes may count one of them.
+        if shape is None and expected is not None and expected != columns:
             raise ValueError(f"X must have {expected} columns, which the model was made for. Got {columns} instead.")
-        self._own = _own_names(X)
-        self.names = _names(X, columns, feature_names, getattr(model, "feature_names_in_", None))
+        self._own, self.shape = _own_names(X), shape
+        if shape is not None and feature_names is not None and np.shape(feature_names) == shape:
+            feature_names = np.asarray(feature_names, dtype=object).ravel()
+        self.names = _names(X, columns, feature_names, getattr(model, "feature_names_in_", None), shape)
 
     def check_numbers(self, name: str, X: Any, model: Model | None = None, gaps: bool = False) -> None:
         """Raise unless columns have the finite numbers that a model takes; all of them, with `gaps` maybe, without a model."""
@@ -90,7 +101,7 @@ class TableReader:
             X: the table.
             model: what has been read; None where all columns are numbers.
         """
-        count, columns = _shape(name, X)
+        count, columns = axes_of(name, X)
         if columns != len(self.names):
             raise ValueError(f"{name} must have the {len(self.names)} columns of X. Got {columns} instead.")
         if not count:
@@ -131,7 +142,8 @@ class TableReader:
         about = None if model is None or model.steps is None else model.steps.columns
         moves = [Moves.AFFINE if about is None else about[place].moves for place in chosen]
         names = tuple(self.names[place] for place in chosen)
-        return Continuous(names, steps, deviations, np.median(columns, axis=1), tuple(moves), left_out)
+        medians = np.median(columns, axis=1)
+        return Continuous(names, tuple(chosen), steps, deviations, medians, tuple(moves), left_out, self.shape)
 
     def _what_helps(self, rows: np.ndarray, held: list[tuple[int, str]], asked: set[int] | None) -> str:
         """What to do where no column can move, or ``""``."""
@@ -168,17 +180,24 @@ class TableReader:
                 places.add(self.names.index(one))
             elif isinstance(one, int | np.integer) and not isinstance(one, bool) and 0 <= one < len(self.names):
                 places.add(int(one))
+            elif isinstance(one, tuple) and one in self._tuples:
+                places.add(self._tuples[one])
             else:
                 raise ValueError(f"continuous must name columns of X, or count them from 0. Got {one!r} instead.")
         return places
 
+    @cached_property
+    def _tuples(self) -> dict[tuple[int, ...], int]:
+        """Columns by their places in one input."""
+        return {} if self.shape is None else {place: column for column, place in enumerate(np.ndindex(*self.shape))}
 
-def _names(X: Any, columns: int, given: Any, expected: Any) -> list[str]:
+
+def _names(X: Any, columns: int, given: Any, expected: Any, shape: tuple[int, ...] | None) -> list[str]:
     """What the columns are called, which is what the model calls them, in its order."""
     expected = None if expected is None else [str(name) for name in expected]
     names = _own_names(X) or expected if given is None else [str(name) for name in given]
     if names is None:
-        return [f"x{place}" for place in range(columns)]
+        return [f"x{place}" for place in range(columns)] if shape is None else place_names(shape)
     if len(names) != columns:
         raise ValueError(f"feature_names must name the {columns} columns of X. Got {len(names)} instead.")
     if len(set(names)) < len(names):
@@ -221,24 +240,6 @@ def _is_number(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-def _shape(name: str, X: Any) -> tuple[int, int]:
-    try:
-        shape = tuple(X.shape if hasattr(X, "shape") else np.shape(X))
-    except ValueError:
-        raise ValueError(
-            f"{name} must be one table, (n, columns). Got a {type(X).__name__} of parts of other lengths."
-        ) from None
-    if len(shape) == 3:
-        inner = ", ".join(map(str, shape[1:]))
-        raise ValueError(
-            f"{name} must be a table, (n, columns). Got windows of shape {shape} instead: pass {name}.reshape(len({name}), -1) "
-            f"and torch.nn.Sequential(torch.nn.Unflatten(1, ({inner})), model); knowlimits.far_field takes windows as they are."
-        )
-    if len(shape) != 2:
-        raise ValueError(f"{name} must be a table, (n, columns). Got shape {shape} instead.")
-    return int(shape[0]), int(shape[1])
 
 
 def _column(X: Any, place: int) -> np.ndarray:

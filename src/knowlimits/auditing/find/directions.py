@@ -14,7 +14,7 @@ from knowlimits.follow import follow
 from knowlimits.limits import far_field
 from knowlimits.limits.probabilities import limiting_probabilities
 from knowlimits.metrics import share_interval
-from knowlimits.model.model import asymptotes_of
+from knowlimits.model.outputs import asymptotes_of
 from knowlimits.ood.panel import Panel
 
 # Directions that are drawn, and how often the steepest of them is improved.

@@ -1,10 +1,12 @@
 """What becomes of a classifier as one column grows without bound, the others staying as they are."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from knowlimits.auditing.find.columns import Continuous
 from knowlimits.auditing.find.rays import at_once, blocks
 from knowlimits.auditing.find.settling import settled
 from knowlimits.auditing.find.subject import Subject, some
@@ -24,6 +26,8 @@ _RAYS, _OTHER_RAYS, _SETTLED_RAYS, _FEWEST, _CURVE_ROWS = 100_000, 3_000, 3_000,
 # In tables of many columns the rows of all but the first are fewer, down to this many, for so many rays; and those of curves,
 # down to this many, for so many points.
 _FEWEST_WIDE, _WIDE_RAYS, _FEWEST_CURVES, _CURVE_POINTS = 20, 20_000, 8, 100_000
+# Of models whose layers are large they are fewer still, down to this many, for so many numbers of the largest layer in all.
+_FEWEST_HEAVY, _HEAVY = 8, 100_000_000
 # Values of so few standard deviations are 0.
 _ROUNDING = 1e-12
 #: Columns that have curves: those that an HTML report has room for.
@@ -68,6 +72,7 @@ class Features:
         rows: how many rows that is over.
         sure: share of all rays that end sure of themselves.
         confidence: median limit of all rays.
+        negligible: whether units change beyond what is called the last change, and bend no output by more than rounding.
     """
 
     table: Table
@@ -77,6 +82,15 @@ class Features:
     rows: Rows
     sure: dict[str, float]
     confidence: dict[str, float]
+    negligible: bool
+
+    def by_place(self, name: str, columns: Continuous) -> np.ndarray:
+        """A column of the table of features by the columns of the data, ``(2, columns)``: down and up, nan where one stays."""
+        if columns.shape is None:
+            raise ValueError("X must have inputs of several axes, to have a map of their places. Got a table.")
+        found = np.full((2, math.prod(columns.shape)), np.nan)
+        found[:, columns.places] = self.table[name].reshape(-1, 2).T
+        return found
 
     @property
     def ends(self) -> bool:
@@ -100,11 +114,12 @@ def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> 
     F = len(columns.names)
     fewest = min(_FEWEST, max(_FEWEST_WIDE, _WIDE_RAYS // (2 * F)))
     counts = ((_FEWEST, _RAYS), (fewest, _OTHER_RAYS), (fewest, _SETTLED_RAYS))
-    rows = [subject.rows[some(len(subject.rows), max(least, most // (2 * F)), rng)] for least, most in counts]
+    heavy = max(_FEWEST_HEAVY, _HEAVY // (2 * F * subject.model.widest(subject.rows.shape[1])))
+    rows = [subject.rows[some(len(subject.rows), min(heavy, max(least, most // (2 * F))), rng)] for least, most in counts]
     found = [_ends(subject, panel, *block) for block in blocks(rows[0], columns.steps)]
     ends = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
-    radius, still = ends.pop("radius"), ends.pop("still")
-    distances, units = _quantiles(_settled(subject, rows[2]), F), _quantiles(radius, F)
+    last, still, negligible = ends.pop("last"), ends.pop("still"), bool(ends.pop("negligible").any())
+    distances, units = _quantiles(_settled(subject, rows[2]), F), _quantiles(last, F)
     probs = ends.pop("probs")
     limits = _of_remedies(panel, rows[1], columns.steps) | {AS_IT_IS: probs.max(1)}
     sure = {name: is_sure(values).reshape(-1, F, 2).mean(0) for name, values in limits.items()}
@@ -114,8 +129,8 @@ def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> 
     table |= _spread("confidence", _quantiles(limits[AS_IT_IS], F)) | {"classes": np.array(_classes(probs, subject, F))}
     for what, values in (("settled", distances), ("last_unit", units)):
         table |= _spread(f"{what}_sd", values) | _spread(what, values * columns.deviations[:, None])
-    constant = (still & np.isfinite(radius)).reshape(-1, 2 * F).all(0)
-    table["last_value"] = np.where(constant, _last_values(subject, rows[0], radius), np.nan)
+    constant = (still & np.isfinite(last)).reshape(-1, 2 * F).all(0)
+    table["last_value"] = np.where(constant, _last_values(subject, rows[0], last) if constant.any() else 0.0, np.nan)
     for score, values in ends.items():
         table |= _spread(score, _quantiles(values, F))
     for remedy in [name for name in limits if name != AS_IT_IS]:
@@ -130,6 +145,7 @@ def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> 
         Rows(len(rows[0]), len(rows[1]), len(rows[2]), min(_curve_rows(F), len(subject.rows))),
         {name: float(values.mean()) for name, values in sure.items()},
         {name: float(np.median(values)) for name, values in limits.items()},
+        negligible,
     )
 
 
@@ -149,39 +165,41 @@ def _spread(name: str, quantiles: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _ends(subject: Subject, panel: Panel, origins: np.ndarray, directions: np.ndarray) -> dict[str, np.ndarray]:
-    """What the model ends with along rays: the last unit, mean probabilities, their scores, whether logits stand still."""
+    """What the model ends with along rays: the last change, mean probabilities, their scores, whether logits stand still."""
     far = far_field(subject.model, origins, directions)
     assert far.radius is not None
+    assert far.settled is not None
     assert far.rate is not None
-    found = {"radius": far.radius.max(0), "probs": far.probs.mean(0), "still": (far.rate == 0).all((0, 2))}
+    found = {"last": far.settled.max(0), "probs": far.probs.mean(0), "still": (far.rate == 0).all((0, 2))}
+    found["negligible"] = found["last"] < far.radius.max(0)
     return found | {name: far.score(name) for name in panel.of_probabilities}
 
 
-def _last_values(subject: Subject, rows: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Values of the columns beyond which no row meets anything more, down and up, ``(2 * features,)``.
+def _last_values(subject: Subject, rows: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Values of the columns beyond which no row meets anything more that changes its outputs, down and up, ``(2 * features,)``.
 
     Of trees they are the last thresholds. Where nothing is met at all, every value lies beyond: they are infinite.
 
     Args:
         subject: the model and its data, of which test rows are looked at, too: the last row of a leaf may be one of them.
         rows: of the table, ``(n, columns)``.
-        radius: of their rays, in the order ``(n, features, 2)``; nan where something changes for ever.
+        last: where their rays have settled, in the order ``(n, features, 2)``; nan where something changes for ever.
     """
     columns = subject.columns
-    if np.isfinite(radius).any():
+    if np.isfinite(last).any():
         tested = subject.test_rows[: len(rows)]
-        found = [far_field(subject.model, *block).radius for block in blocks(tested, columns.steps)]
+        found = [far_field(subject.model, *block).settled for block in blocks(tested, columns.steps)]
         rows = np.concatenate([rows, tested])
-        radius = np.concatenate([radius, *(one.max(0) for one in found if one is not None)])
+        last = np.concatenate([last, *(one.max(0) for one in found if one is not None)])
     ways = np.array([-1.0, 1.0])
     # Values of the columns that move, and how far they go.
     starts = rows @ (columns.steps != 0).T
-    gone = radius.reshape(len(rows), -1, 2) * columns.deviations[:, None]
-    last = ways * starts[..., None] + gone
+    gone = last.reshape(len(rows), -1, 2) * columns.deviations[:, None]
+    values = ways * starts[..., None] + gone
     # From below, either way.
     # What is 0 but for rounding is 0.
-    last = np.where(np.abs(last) <= _ROUNDING * columns.deviations[:, None], 0.0, last)
-    return (ways * np.where(gone == 0, -np.inf, last).max(0)).ravel()
+    values = np.where(np.abs(values) <= _ROUNDING * columns.deviations[:, None], 0.0, values)
+    return (ways * np.where(gone == 0, -np.inf, values).max(0)).ravel()
 
 
 def _settled(subject: Subject, rows: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ class Findings:
         model: what the model is called.
         members: how many it has.
         made_of: what, if it is no network, such as "300 trees"; ``""`` for one.
+        rounded: sentences on what it computes otherwise than its file says.
+        taken: what of a file was taken for the classifier, in words; ``""`` where there was no choice.
         classes: labels of its classes, ``(classes,)``.
         columns: those that were moved, and why others were not.
         given, rows, test_rows: how many rows there were, how many of them stand for the data, and how many for familiar ones.
@@ -42,6 +44,8 @@ class Findings:
     model: str
     members: int
     made_of: str
+    rounded: tuple[str, ...]
+    taken: str
     classes: np.ndarray
     columns: Continuous
     given: int
@@ -83,6 +87,8 @@ def find(subject: Subject, layer: str | None, rng: np.random.Generator, step: Ca
         model=subject.model.name,
         members=subject.members,
         made_of=subject.model.made_of,
+        rounded=subject.model.notes,
+        taken=subject.model.taken,
         classes=subject.classes,
         columns=subject.columns,
         given=subject.given,

@@ -27,7 +27,8 @@ def settled(probabilities: Probabilities, far: FarField) -> np.ndarray:
 
     Beyond the last breakpoint the logits are known and a bound says from where on nothing can happen. Before it the model
     is evaluated at places whose distances grow by a constant factor, from the outside in, and the interval in which the
-    confidence leaves the margin is halved: an excursion that lies between two of these places is missed. Of a ray along which
+    confidence leaves the margin is halved: an excursion that lies between two of these places is missed. Where the logits go
+    straight on long before the last breakpoint, most of these places lie before that, and few beyond. Of a ray along which
     logits are no straight lines far out, as a column grows ever more slowly, it is not known.
 
     Args:
@@ -55,10 +56,30 @@ def settled(probabilities: Probabilities, far: FarField) -> np.ndarray:
     end = np.maximum(last, _certain(rate, offset))
     grid = last[:, None] + (end - last)[:, None] * np.linspace(0, 1, _OUTER) ** 2
     left = _search(beyond, everything, grid, result)
-    first = np.minimum(_FIRST, last / 10)
-    steps = np.geomspace(np.maximum(first, np.finfo(float).tiny), np.maximum(last, np.finfo(float).tiny), _INNER - 1, axis=1)
+    straight, tiny = _straight(far, last), np.finfo(float).tiny
+    late = straight[left] < last[left]
+    if late.any():
+        # What is certain of the asymptotes is so of lines beside them about there.
+        near = np.minimum(2 * np.maximum(straight, _certain(rate, offset)), last)
+        inner = straight[:, None] + (near - straight)[:, None] * np.linspace(0, 1, _OUTER) ** 2
+        outer = np.geomspace(np.maximum(near, tiny), np.maximum(last, tiny), _OUTER, axis=1)
+        left = np.concatenate([left[~late], _search(before, left[late], np.concatenate([inner, outer], axis=1), result)])
+    first = np.minimum(_FIRST, straight / 10)
+    steps = np.geomspace(np.maximum(first, tiny), np.maximum(straight, tiny), _INNER - 1, axis=1)
     _search(before, left, np.concatenate([np.zeros((len(limit), 1)), steps], axis=1), result)
     return result
+
+
+def _straight(far: FarField, last: np.ndarray) -> np.ndarray:
+    """From where on logits go straight on, ``(n,)``: before the last breakpoint only where they grow apart.
+
+    Where several classes share the largest rate, the model's own rounding far out is larger than what decides between them.
+    """
+    if far.settled is None or far.rate is None:
+        return last
+    shared = ((far.rate == far.rate.max(-1, keepdims=True)).sum(-1) > 1).any(0)
+    settled = far.settled.max(0)
+    return np.where(shared | np.isnan(settled), last, np.minimum(settled, last))
 
 
 def _search(is_off: IsOff, rays: np.ndarray, grid: np.ndarray, result: np.ndarray) -> np.ndarray:

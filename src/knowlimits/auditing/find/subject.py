@@ -1,6 +1,7 @@
 """What is audited: a model, and its data as a table of floats."""
 
 import dataclasses
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +11,10 @@ import numpy as np
 import torch
 
 from knowlimits.auditing.find.columns import Continuous, TableReader
+from knowlimits.auditing.find.places import as_table, shape_of_inputs
 from knowlimits.model.model import Model
 from knowlimits.model.read import read
+from knowlimits.model.shapes import stated_shape
 from knowlimits.model.steps import Moves
 
 # As tables write numbers; so few digits that no two become one.
@@ -91,6 +94,7 @@ def read_subject(
     most_rows: int,
     random_state: int,
     outputs: str | None = None,
+    input_shape: Any = None,
 ) -> Subject:
     """Check a model and its data, and put them into the terms of the audit.
 
@@ -98,7 +102,8 @@ def read_subject(
         TypeError: if the model is none that `knowlimits.far_field` takes.
         ValueError: if data and model do not fit; the text says where.
     """
-    table, model, rows = read_table(model, X, feature_names, outputs)
+    table, model, rows = read_table(model, X, feature_names, outputs, input_shape)
+    X, X_test = (None if data is None else as_table(name, data, table.shape) for name, data in (("X", X), ("X_test", X_test)))
     model = model.to("cpu")
     complete = np.flatnonzero(np.isfinite(rows).all(1))
     _check_enough(len(complete), len(rows), held_out=X_test is not None)
@@ -157,16 +162,28 @@ def of_floats(model: Model) -> Model:
     return dataclasses.replace(model, steps=model.steps and model.steps.of_codes(), classes_=None, own=None)
 
 
-def read_table(model: Any, X: Any, feature_names: Any, outputs: str | None) -> tuple[TableReader, Model, np.ndarray]:
-    """A model that is read with rows of a table, what reads tables for it, and the table as floats, ``(n, columns)``."""
-    table = TableReader(model, X, feature_names)
+def read_table(
+    model: Any, X: Any, feature_names: Any, outputs: str | None, input_shape: Any = None
+) -> tuple[TableReader, Model, np.ndarray]:
+    """A model that is read with rows of a table, what reads tables for it, and the table as floats, ``(n, columns)``.
+
+    Inputs of several axes are a table as well, and the model is one of such tables then.
+    """
+    shape = shape_of_inputs(model, X, input_shape)
+    if shape is not None and stated_shape(model) is None and getattr(model, "n_features_in_", None) == math.prod(shape):
+        raise ValueError(
+            f"X must be a table of {math.prod(shape)} columns, which the model takes. Got inputs of shape {shape} instead: "
+            "pass X.reshape(len(X), -1)."
+        )
+    X = as_table("X", X, shape)
+    table = TableReader(model, X, feature_names, shape)
     numbers = _takes_numbers(model)
     if numbers or _has_numbers(X):
         # Gaps are for the model to say, unless it has no say.
         table.check_numbers("X", X, gaps=not numbers)
-    found = read(model, outputs, _looked_at(X))
+    found = read(model, outputs, _looked_at(X), input_shape=shape)
     # Its layers may know how many columns it takes.
-    return TableReader(found, X, feature_names), found, table.rows("X", X, found)
+    return TableReader(found, X, feature_names, shape), found, table.rows("X", X, found)
 
 
 def _has_numbers(X: Any) -> bool:

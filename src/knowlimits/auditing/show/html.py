@@ -15,12 +15,17 @@ from knowlimits.auditing.find.detection import RADII, Detection
 from knowlimits.auditing.find.disc import SCALE, Disc
 from knowlimits.auditing.find.features import PLACES
 from knowlimits.auditing.find.findings import Findings
+from knowlimits.auditing.find.places import panel_names, panels
 from knowlimits.auditing.find.table import Table
-from knowlimits.auditing.show.labels import label, numbers, percent, values
+from knowlimits.auditing.show.labels import label, left_out, numbers, percent, values
 from knowlimits.auditing.show.sentences import notes, title, verdict
 from knowlimits.ood.panel import LAPLACE
 from knowlimits.outputs import check_output, write_atomically
 
+# Panels and places that a map has room for.
+_PANELS, _PLACES = 8, 6000
+# What it shows.
+_SHOWN = {"sure": "rows that end sure", "confidence": "median confidence", "settled_sd_95": "sd until 95% of rows are settled"}
 # Ways along columns that the table lists, so that the file stays small, and columns of the steepest direction.
 _LISTED, _STEEPEST = 600, 10
 # Columns of tables whose numbers the page writes in few digits.
@@ -53,7 +58,7 @@ def render(found: Findings) -> str:
         lstrip_blocks=True,
     )
     environment.filters["label"], environment.filters["percent"] = label, percent
-    features, directions = found.features, found.directions
+    features, directions, data = found.features, found.directions, _data(found)
     page = files("knowlimits.auditing.show") / "page"
     return environment.get_template("report.html").render(
         title=title(found),
@@ -71,15 +76,16 @@ def render(found: Findings) -> str:
         together=int(found.columns.together.sum()),
         has_laplace=LAPLACE in features.curves.confidence,
         disc=found.disc,
+        places=data["map"] and found.columns.shape,
         made_of=found.made_of,
         ends=found.features.ends,
         approached=found.features.approached,
         infinity=float("inf"),
-        left_out=found.columns.left_out,
+        left_out=left_out(found.columns.left_out),
         notes=notes(found),
         style=Markup((page / "report.css").read_text(encoding="utf-8")),
         program=Markup((page / "report.js").read_text(encoding="utf-8")),
-        data=_json(_data(found)),
+        data=_json(data),
     )
 
 
@@ -109,7 +115,30 @@ def _data(found: Findings) -> dict[str, Any]:
         "radii": [radius if np.isfinite(radius) else None for radius in RADII],
         "scores": _scores(found.detection),
         "disc": None if found.disc is None else _disc(found.disc, columns),
+        "map": _map(found),
     }
+
+
+def _map(found: Findings) -> dict[str, Any] | None:
+    """The places of one input in their own layout, with what becomes of each; None for a table, and for what is too large."""
+    shape = found.columns.shape
+    if shape is None or (places := panels(shape)).size > _PLACES or len(places) > _PANELS:
+        return None
+    names = dict(zip(found.columns.places, found.columns.names, strict=True))
+    values = {name: found.features.by_place(name, found.columns)[:, places.ravel()] for name in _SHOWN}
+    # What is the same everywhere, as where all rows end sure, comes later.
+    order = sorted(values, key=lambda name: len(np.unique(values[name][np.isfinite(values[name])])) < 2)
+    return {
+        "shape": places.shape,
+        "panels": panel_names(shape),
+        # Of places that stay there is no name.
+        "names": [names.get(place) for place in places.ravel().tolist()],
+        "shown": [{"id": name, "label": _SHOWN[name], "values": [_known(way) for way in values[name]]} for name in order],
+    }
+
+
+def _known(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else round(value, 4) for value in values.tolist()]
 
 
 def _column(columns: Continuous, place: int) -> dict[str, Any]:

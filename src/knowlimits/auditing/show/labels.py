@@ -1,10 +1,13 @@
 """What people read in place of ids and numbers: the one place that has labels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from knowlimits.ood.remedies import REMEDIES
+
+# Columns that are left out and named, of each reason.
+_NAMED = 12
 
 
 def label(name: str) -> str:
@@ -38,3 +41,15 @@ def percent(share: float, digits: int = 1) -> str:
 def numbers(values: Iterable[float]) -> list[str]:
     """All of them so."""
     return [number(value) for value in values]
+
+
+def left_out(columns: Mapping[str, str]) -> list[str]:
+    """Columns that stay as they are, by their names and why: of many with one reason the first, and how many there are."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in columns.items():
+        by_reason.setdefault(why, []).append(name)
+    found = []
+    for why, names in by_reason.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        found.append(f"{', '.join(names[:_NAMED])}{more} ({why})")
+    return found

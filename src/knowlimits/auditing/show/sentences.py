@@ -36,7 +36,9 @@ def notes(found: Findings) -> list[str]:
     """What was sampled, and what could not be done."""
     columns, drawn, rows = len(found.columns.names), len(found.features.curves.columns), found.features.rows
     test = "given" if found.held_out else "a quarter of the data, which the model may have seen"
-    sentences = [
+    sentences = [f"The classifier in the file: {found.taken}."] if found.taken else []
+    sentences += [
+        *(f"{note}." for note in found.rounded),
         f"{found.given:,} rows were given; {found.rows:,} of them stand for the data, {found.test_rows:,} test "
         f"rows ({test}) for familiar ones.",
         f"Limits are exact, over {rows.limits:,} rows for the model and {rows.remedies:,} for its remedies; distances to where "
@@ -53,6 +55,11 @@ def notes(found: Findings) -> list[str]:
         sentences.append("No labels were given: the model's own predictions stand for them.")
     if found.features.approached:
         sentences.append("A dash for the last change: that limit is only approached, ever more closely.")
+    if found.features.negligible:
+        sentences.append(
+            "The last change is that beyond which the outputs change no more but in straight lines, up to rounding: some units "
+            "change farther out, as training may leave them, and bend no output by more."
+        )
     return sentences + _left_out(found)
 
 
@@ -127,7 +134,8 @@ def _soonest(found: Findings) -> list[str]:
     way = "up" if first["towards"] > 0 else "down"
     last = ""
     if np.isfinite(first["last_value"]):
-        last = f" Beyond {first['feature']} = {value(first['last_value'])} nothing changes any more."
+        rounding = ", up to rounding" if found.features.negligible else ""
+        last = f" Beyond {first['feature']} = {value(first['last_value'])} nothing changes any more{rounding}."
     return [
         f"Soonest along {str(first['feature'])!r}, {way}: after {first['settled_sd_95']:.3g} standard deviations "
         f"({number(first['settled_95'])} of its own unit) 95% of the rows are within 0.01 of that limit, in class "

@@ -49,6 +49,29 @@ def clip(x: Tensor, low: float | Tensor | None, high: float | Tensor | None) -> 
     return torch.clamp(x, low, high)
 
 
+def thresholded(x: Tensor, alpha: float) -> Tensor:
+    """Numbers above a threshold, and 0 for others."""
+    return torch.relu(x) if alpha == 0 else torch.where(x > alpha, x, 0.0)
+
+
+def shrunk(x: Tensor, bias: float, lambd: float) -> Tensor:
+    """Numbers nearer to 0 by a bias where they are farther than `lambd` from it, else 0."""
+    if bias == lambd >= 0:
+        return F.softshrink(x, lambd)
+    return torch.where(x < -lambd, x + bias, torch.where(x > lambd, x - bias, 0.0))
+
+
+def hardmax(x: Tensor, axis: int, flat: bool) -> Tensor:
+    """1 at the first of the largest numbers along an axis, and 0 elsewhere; `flat` as `flat_softmax` has it."""
+    shape, axis = x.shape, axis % x.ndim if axis < x.ndim else axis
+    if flat:
+        x, axis = x.reshape(*shape[:axis], math.prod(shape[axis:])), -1
+    size = [1] * x.ndim
+    size[axis] = -1
+    places = torch.arange(x.shape[axis], device=x.device).reshape(size)
+    return (x.argmax(axis, keepdim=True) == places).to(torch.float64).reshape(shape)
+
+
 def flat_softmax(x: Tensor, axis: int, logarithm: bool) -> Tensor:
     """Softmax before opset 13: over an axis and all after it, jointly."""
     axis = axis % x.ndim if axis < x.ndim else axis
@@ -118,6 +141,10 @@ TABLE = {
     "Softplus": plain(softplus),
     "Softmax": _softmax(torch.softmax, logarithm=False),
     "LogSoftmax": _softmax(torch.log_softmax, logarithm=True),
+    "Hardmax": Operator(lambda o: o.call(hardmax, *o.take(1), *softmax_axis(o.node))),
+    "Softsign": plain(F.softsign),
+    "ThresholdedRelu": scaled(thresholded, alpha=1.0),
+    "Shrink": scaled(shrunk, bias=0.0, lambd=0.5),
     "Clip": Operator(_clip),
     "Dropout": Operator(_dropout),
 }

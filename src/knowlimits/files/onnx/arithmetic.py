@@ -102,6 +102,28 @@ def either(a: Tensor, b: Tensor) -> Tensor:
     return torch.logical_or(*fitting(a, b))
 
 
+def either_alone(a: Tensor, b: Tensor) -> Tensor:
+    """Where exactly one is true."""
+    return torch.logical_xor(*fitting(a, b))
+
+
+def remainder(a: Tensor, b: Tensor, towards_zero: bool) -> Tensor:
+    """What a quotient leaves, with the sign of the divisor, or of the dividend where quotients go towards zero."""
+    fitting(a, b)
+    if a.is_floating_point() and not towards_zero:
+        raise ValueError("Mod of floats needs fmod=1")
+    return torch.fmod(a, b) if towards_zero else torch.remainder(a, b)
+
+
+def is_infinite(x: Tensor, negative: bool, positive: bool) -> Tensor:
+    """Where numbers are minus or plus infinity, of which either may count or not."""
+    if negative and positive:
+        return torch.isinf(x)
+    if not (negative or positive):
+        return torch.zeros_like(x, dtype=torch.bool)
+    return x == (-torch.inf if negative else torch.inf)
+
+
 def cast(x: Tensor, kind: str) -> Tensor:
     """Floats stay as they are, so that float64 is not rounded to what the file says."""
     if kind == "float":
@@ -166,10 +188,16 @@ TABLE = {
     "Log": plain(torch.log),
     "Sqrt": plain(torch.sqrt),
     "Reciprocal": plain(torch.reciprocal),
+    "Sign": plain(torch.sign),
+    "Floor": plain(torch.floor),
+    "Ceil": plain(torch.ceil),
+    "Round": plain(torch.round),
+    "Mod": Operator(lambda o: o.call(remainder, *o.take(2), bool(o.node.get("fmod", 0)))),
+    **{name: plain(getattr(torch, name.lower())) for name in ("Sin", "Cos", "Tan", "Sinh", "Cosh", "Asin", "Acos")},
+    **{name: plain(getattr(torch, name.lower())) for name in ("Asinh", "Acosh", "Atanh")},
     "Identity": moving(lambda o: o.take(1)[0]),
     "Cast": Operator(_cast, takes_integers=True),
     "CastLike": Operator(_cast_like, takes_integers=True),
-    # Of shapes; far fields refuse them, as they jump.
     "Where": plain(where),
     # Whole numbers are equal as floats, too.
     "Equal": Operator(lambda o: o.call(equal, *o.take(2)), takes_integers=True),
@@ -179,6 +207,12 @@ TABLE = {
     "LessOrEqual": plain(less_or_equal),
     "Not": plain(torch.logical_not),
     "IsNaN": plain(torch.isnan),
+    "IsInf": Operator(
+        lambda o: o.call(
+            is_infinite, *o.take(1), bool(o.node.get("detect_negative", 1)), bool(o.node.get("detect_positive", 1))
+        )
+    ),
     "And": plain(both),
     "Or": plain(either),
+    "Xor": plain(either_alone),
 }

@@ -26,11 +26,13 @@ class Building:
         whole: those of them that are floats in the file and made of integers.
         doubles: those of them that are in double precision in the file.
         constants: values of the nodes that stand for constants.
+        elements: data types of the file's constants by name, as it numbers them.
         meter: of what is computed at once, and kept.
     """
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, elements: dict[str, int] | None = None) -> None:
         self.meter = meter
+        self.elements = elements or {}
         self.root = nn.Module()
         self._numbers = itertools.count()
         self.graph = fx.Graph()
@@ -50,6 +52,11 @@ class Building:
         if not of_shape and not self.data.isdisjoint(nodes):
             self.data.add(node)
         return node
+
+    def held(self, name: str, constant: Tensor) -> Tensor:
+        """A constant of the file, whose memory counts."""
+        self.meter.hold(name, constant)
+        return constant
 
     def call_module(self, module: nn.Module, x: fx.Node) -> fx.Node:
         """A module of its own, so that others find layers by their class."""

@@ -7,13 +7,16 @@ from torch import fx
 
 from knowlimits.files.onnx.building import Building, Operation, Value
 from knowlimits.files.onnx.graph import Graph, Key, Node, as_constant
+from knowlimits.files.onnx.in_words import titled, unread
 from knowlimits.files.onnx.logits import Head
+from knowlimits.files.onnx.opsets import aligned
 from knowlimits.files.onnx.spelled_out import fuse
 from knowlimits.files.onnx.table import TABLE
+from knowlimits.files.onnx.tracing import needed
 from knowlimits.follow import UnsupportedOperation
 
 # What torch, numpy and Python raise for shapes, types and numbers that do not fit.
-_MISFITS = (RuntimeError, IndexError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError)
+MISFITS = (RuntimeError, IndexError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError)
 
 
 @contextmanager
@@ -23,7 +26,7 @@ def errors_name(name: object, what: str = "") -> Iterator[None]:
         yield
     except UnsupportedOperation as error:
         raise UnsupportedOperation(f"{name}: {what}{error}") from None
-    except _MISFITS as error:
+    except MISFITS as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{name}: {what}{text.rstrip('.')}.") from error
 
@@ -43,54 +46,36 @@ def convert(
     Raises:
         UnsupportedOperation, ValueError: if an operator cannot be converted, or makes no logits.
     """
-    needed = _needed(graph, head)
+    wanted = needed(graph, [head.output], head.instead)
 
     def value(name: str) -> Value:
         if name and name not in values:
             if name not in graph.tensors:
                 raise ValueError(f"value {name!r} is used before anything computes it, or has no counterpart in torch")
-            values[name] = as_constant(graph.tensors[name])
+            values[name] = building.held(name, as_constant(graph.tensors[name]))
         return values[name] if name else None
 
     def replace(name: str, node: Node) -> None:
         source, operator = head.replaced[name]
-        with errors_name(node):
+        with errors_name(titled(node)):
             values[name] = operator(Operation(building, node, [value(source)]))
 
     for node in graph.nodes:
-        made = [name for name in node.outputs if name in needed]
+        made = [name for name in node.outputs if name in wanted]
         for name in made:
             if name in head.replaced:
                 replace(name, node)
         if all(name in values for name in made):
             continue
-        with errors_name(node):
+        with errors_name(titled(node)):
             if node.key not in TABLE or node.key in functions_of_file:
-                raise UnsupportedOperation(
-                    "it cannot be converted: replace it in the model, or give the model as a torch.nn.Module instead of a file"
-                )
-            results = TABLE[node.key](Operation(building, node, [value(name) for name in node.inputs]))
+                raise UnsupportedOperation(unread(node))
+            results = TABLE[node.key](aligned(Operation(building, node, [value(name) for name in node.inputs])))
             values.update((n, r) for n, r in zip(node.outputs, results, strict=False) if n and r is not None)
     if head.output in head.replaced and head.output not in values:
         # A logit that no node of the file has under this name.
         replace(head.output, graph.nodes[-1])
     return _finished(building, value(head.output))
-
-
-def _needed(graph: Graph, head: Head) -> set[str]:
-    """Names of the values that the logits hang on."""
-    needed: set[str] = set()
-    names = [head.output]
-    while names:
-        name = names.pop()
-        if name in needed:
-            continue
-        needed.add(name)
-        if name in head.replaced:
-            names.append(head.replaced[name][0])
-        elif name in graph.producers:
-            names += graph.producers[name].inputs
-    return needed
 
 
 def _finished(building: Building, output: Value) -> fx.GraphModule:

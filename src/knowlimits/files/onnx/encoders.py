@@ -8,12 +8,10 @@ from torch import Tensor, fx
 
 from knowlimits.files.onnx.arithmetic import cast
 from knowlimits.files.onnx.building import Operation, Operator
+from knowlimits.files.onnx.norms import of_length_one
 from knowlimits.files.onnx.sizes import allow
 from knowlimits.follow import UnsupportedOperation
 from knowlimits.follow.domain import Traced
-
-# What is added to lengths, so that rows of zeros are divided by it and stay as they are; it is lost in any other length.
-_TINY = 2.0**-1000
 
 
 def imputed(x: Tensor, values: Tensor, replaced: float) -> Tensor:
@@ -40,11 +38,6 @@ def encoded(x: Tensor, keys: Tensor, values: Tensor, default: float) -> Tensor:
 def binarized(x: Tensor, threshold: float) -> Tensor:
     """1 where numbers are larger than a threshold, else 0."""
     return (x > threshold).to(torch.float64)
-
-
-def normalized(x: Tensor, order: int) -> Tensor:
-    """Rows divided by their lengths."""
-    return x / (torch.linalg.vector_norm(x, order, -1, keepdim=True) + _TINY)
 
 
 def _imputer(o: Operation) -> Any:
@@ -103,7 +96,7 @@ def _normalizer(o: Operation) -> Any:
         raise UnsupportedOperation(
             f"norm must be L1 or L2. Got {norm} instead: whether the largest number counts with its sign ONNX leaves open"
         )
-    return o.call(normalized, o.call(cast, *o.take(1), "float"), int(norm[1]))
+    return o.call(of_length_one, o.call(cast, *o.take(1), "float"), -1, int(norm[1]))
 
 
 TABLE = {

@@ -8,23 +8,42 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ML = "ai.onnx.ml"
+ML, MICROSOFT = "ai.onnx.ml", "com.microsoft"
+# Of data types, as files number them.
+UINT8 = 2
 Key = tuple[str, str]
 
-_FLOATS = {"FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16"}
-_INTS = {"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
+# Bits of a number by the names of types.
+_FLOATS = {"FLOAT": 32, "DOUBLE": 64, "FLOAT16": 16, "BFLOAT16": 16}
+_INTS = {f"{sign}INT{bits}": bits for sign in ("", "U") for bits in (4, 8, 16, 32, 64)}
 _TYPES = {"float": np.float64, "int": np.int64, "bool": np.bool_}
 Attribute = TypeVar("Attribute", int, float, str)
 
 
-def kind_of(element: int) -> str | None:
-    """``"float"``, ``"int"`` or ``"bool"`` for a data type of ONNX, None for others."""
+def type_name(element: int) -> str:
+    """What ONNX calls a data type, such as ``"FLOAT16"``; ``""`` where there is none of this number."""
     from onnx import TensorProto
 
-    if element not in TensorProto.DataType.values():
-        return None
-    name = TensorProto.DataType.Name(element)  # type: ignore[arg-type]
+    return TensorProto.DataType.Name(element) if element in TensorProto.DataType.values() else ""  # type: ignore[arg-type]
+
+
+def kind_of(element: int) -> str | None:
+    """``"float"``, ``"int"`` or ``"bool"`` for a data type of ONNX, None for others."""
+    name = type_name(element)
     return "float" if name in _FLOATS else "int" if name in _INTS else "bool" if name == "BOOL" else None
+
+
+def bits_of(element: int) -> int | None:
+    """Bits of a number of a data type of ONNX; None for those that are not read."""
+    return {**_FLOATS, **_INTS, "BOOL": 8}.get(type_name(element))
+
+
+def whole_range(element: int) -> tuple[int, int] | None:
+    """The lowest and the highest integer of a data type of ONNX; None for other types."""
+    name = type_name(element)
+    if name not in _INTS:
+        return None
+    return (0, 2 ** _INTS[name] - 1) if name.startswith("U") else (-(2 ** (_INTS[name] - 1)), 2 ** (_INTS[name] - 1) - 1)
 
 
 def is_double(element: int) -> bool:
@@ -40,7 +59,9 @@ def as_constant(tensor: Any) -> Tensor:
 
     kind = kind_of(tensor.data_type)
     if kind is None:
-        raise ValueError(f"tensor {tensor.name!r} must hold numbers. Got data type {tensor.data_type} instead")
+        raise ValueError(
+            f"tensor {tensor.name!r} must hold numbers. Got {type_name(tensor.data_type) or tensor.data_type} instead"
+        )
     return torch.from_numpy(np.array(numpy_helper.to_array(tensor), dtype=_TYPES[kind], order="C"))
 
 

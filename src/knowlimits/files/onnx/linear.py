@@ -27,6 +27,24 @@ def gemm(a: Tensor, b: Tensor, c: Tensor | None, alpha: float, beta: float, turn
     return product + (c if beta == 1 else beta * c).expand(product.shape)
 
 
+def einsum(*tensors_and_equation: Tensor | str) -> Tensor:
+    """Sums of products over axes that are named by letters; the last argument is the equation."""
+    *tensors, equation = tensors_and_equation
+    if len(tensors) > 2:
+        # Two at a time, of which each result may have all axes.
+        allow([max(t.numel(), 1) for t in tensors if isinstance(t, Tensor)])
+    return torch.einsum(equation, *tensors)
+
+
+def cumulative_sum(x: Tensor, axis: Tensor, exclusive: bool, backwards: bool) -> Tensor:
+    """Sums of all numbers up to each along an axis, without itself or with it, or from the end on."""
+    place = int(axis)
+    size = x.shape[place]
+    ones = torch.ones(allow([size, size]), dtype=torch.float64, device=x.device)
+    counted = ones.triu(1 if exclusive else 0)
+    return torch.matmul(x.movedim(place, -1), counted.t() if backwards else counted).movedim(-1, place)
+
+
 def layer(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     """A product with a constant matrix, and a constant sum."""
     # On no device, where it draws no weights that would be thrown away.
@@ -65,4 +83,21 @@ def is_row(constant: Tensor, length: int) -> bool:
     return constant.ndim < 3 and constant.shape[-1:].numel() == constant.numel() and constant.numel() in (1, length)
 
 
-TABLE = {"MatMul": Operator(_matmul), "Gemm": Operator(_gemm)}
+def _einsum(o: Operation) -> Any:
+    return o.call(einsum, *o.take(len(o.inputs)), o.node.get("equation", "").replace(" ", ""))
+
+
+def _cumulative_sum(o: Operation) -> Any:
+    axis = o.constant(1, "the axis")
+    if axis is None or axis.numel() != 1:
+        raise ValueError("CumSum needs one axis")
+    (x,), flags = o.take(1), [bool(o.node.get(name, 0)) for name in ("exclusive", "reverse")]
+    return o.call(cumulative_sum, x, axis, *flags)
+
+
+TABLE = {
+    "MatMul": Operator(_matmul),
+    "Gemm": Operator(_gemm),
+    "Einsum": Operator(_einsum),
+    "CumSum": Operator(_cumulative_sum),
+}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, fx
 from torch.nn import functional as F
 
+from knowlimits.files.budget import MOST_SIZE
 from knowlimits.files.onnx.building import Operation, Operator, moving
 from knowlimits.files.onnx.sizes import Sizes, allow, ints
 
@@ -113,6 +114,37 @@ def depth_to_space(x: Tensor, block: int, depth_first: bool) -> Tensor:
     return apart.reshape(images, depth, height * block, width * block)
 
 
+def space_to_depth(x: Tensor, block: int) -> Tensor:
+    """Blocks of an image as channels, in the order of places in a block and then of depths."""
+    images, depth, height, width = x.shape
+    if block < 1 or height % block or width % block:
+        raise ValueError(f"an image of {height} times {width} is not made of blocks of {block} times {block}")
+    apart = x.reshape(images, depth, height // block, block, width // block, block).permute(0, 3, 5, 1, 2, 4)
+    return apart.reshape(images, depth * block**2, height // block, width // block)
+
+
+def triangle(x: Tensor, shift: int, upper: bool) -> Tensor:
+    """Matrices with 0 below, or above, a diagonal."""
+    rows, columns = (torch.arange(n, device=x.device) for n in x.shape[-2:])
+    beside = columns - rows[:, None]
+    return torch.where(beside >= shift if upper else beside <= shift, x, 0.0 if x.is_floating_point() else 0)
+
+
+def identity_like(x: Tensor, shift: int) -> Tensor:
+    """A matrix of a matrix's shape with 1 on a diagonal, and 0 elsewhere."""
+    if x.ndim != 2:
+        raise ValueError(f"EyeLike takes matrices. Got a tensor of {x.ndim} axes instead")
+    return triangle(triangle(torch.ones(x.shape, dtype=torch.float64, device=x.device), shift, True), shift, False)
+
+
+def one_hot(x: Tensor, depth: int, values: Tensor, axis: int) -> Tensor:
+    """For each whole number, from the end on below 0, one value at its place along a new axis, and another at all others."""
+    allow([*x.shape, depth])
+    places = torch.where(x < 0, x + depth, x)[..., None] == torch.arange(depth, device=x.device)
+    off, on = values.to(torch.float64).unbind()
+    return torch.where(places, on, off).movedim(-1, axis)
+
+
 def _concat(o: Operation) -> Any:
     return o.call(concat, *o.take(len(o.inputs)), o.node.get("axis", 0))
 
@@ -151,11 +183,32 @@ def _pad(o: Operation) -> Any:
     return o.call(pad, x, pads, value, o.sizes(3), o.node.get("mode", "constant"))
 
 
+def _triangle(o: Operation) -> Any:
+    shift = o.constant(1, "the diagonal")
+    if shift is not None and shift.numel() != 1:
+        raise ValueError("Trilu needs one diagonal")
+    return o.call(triangle, *o.take(1), 0 if shift is None else int(shift), bool(o.node.get("upper", 1)))
+
+
+def _one_hot(o: Operation) -> Any:
+    (x,), depth, values = o.take(1), o.constant(1, "the depth"), o.constant(2, "the values")
+    if depth is None or depth.numel() != 1 or values is None or list(values.shape) != [2]:
+        raise ValueError("OneHot needs one depth and two values")
+    whole = torch.trunc(depth.double())
+    if not 0 < whole < MOST_SIZE:
+        raise ValueError(f"depth must be above 0. Got {depth.item()} instead")
+    return o.call(one_hot, x, int(whole), values, o.node.get("axis", -1))
+
+
 TABLE = {
     "Concat": moving(_concat),
-    "Split": Operator(_split),
+    "Split": moving(_split),
     "Slice": moving(_slice),
     "Gather": moving(lambda o: o.call(gather, *o.take(1), o.places(1), o.node.get("axis", 0))),
-    "Pad": Operator(_pad),
+    "Pad": moving(_pad),
     "DepthToSpace": Operator(_depth_to_space),
+    "SpaceToDepth": Operator(lambda o: o.call(space_to_depth, *o.take(1), o.node.get("blocksize", 0))),
+    "OneHot": Operator(_one_hot, takes_integers=True),
+    "Trilu": Operator(_triangle),
+    "EyeLike": Operator(lambda o: o.call(identity_like, *o.take(1), o.node.get("k", 0), of_shape=True), takes_integers=True),
 }

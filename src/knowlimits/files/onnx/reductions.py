@@ -45,6 +45,29 @@ def reduce_logsumexp(x: Tensor, axes: Sizes | None, keep: bool) -> Tensor:
     return torch.logsumexp(x, _axes(x, axes), keep)
 
 
+def reduce_l2(x: Tensor, axes: Sizes | None, keep: bool) -> Tensor:
+    """Length along axes."""
+    return torch.linalg.vector_norm(x, 2, _axes(x, axes), keep)
+
+
+def reduce_squares(x: Tensor, axes: Sizes | None, keep: bool) -> Tensor:
+    """Sum of squares along axes."""
+    return torch.sum(x * x, _axes(x, axes), keep)
+
+
+def reduce_log_sum(x: Tensor, axes: Sizes | None, keep: bool) -> Tensor:
+    """Logarithm of the sum along axes."""
+    return torch.log(torch.sum(x, _axes(x, axes), keep))
+
+
+def reduce_product(x: Tensor, axes: Sizes | None, keep: bool) -> Tensor:
+    """Product along axes; that of one number is the number."""
+    for axis in sorted((axis % x.ndim for axis in _axes(x, axes)), reverse=True):
+        x = x.narrow(axis, 0, 1) if x.shape[axis] == 1 else torch.prod(x, axis, True)
+        x = x if keep else x.squeeze(axis)
+    return x
+
+
 def _reduce(function: Callable[..., Any]) -> Operator:
     def convert(o: Operation) -> Any:
         (x,), axes = o.take(1), o.sizes(1, "axes")
@@ -81,6 +104,10 @@ TABLE = {
     "ArgMin": _place(argmin),
     "ReduceSum": _reduce(reduce_sum),
     "ReduceL1": _reduce(reduce_l1),
+    "ReduceL2": _reduce(reduce_l2),
+    "ReduceSumSquare": _reduce(reduce_squares),
+    "ReduceLogSum": _reduce(reduce_log_sum),
+    "ReduceProd": _reduce(reduce_product),
     "ReduceMean": _reduce(reduce_mean),
     "ReduceMax": _reduce(reduce_max),
     "ReduceMin": _reduce(reduce_min),

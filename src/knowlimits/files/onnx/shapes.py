@@ -132,7 +132,7 @@ TABLE = {
     "Size": Operator(lambda o: o.call(size_of, *o.take(1), of_shape=True), takes_integers=True),
     "Reshape": moving(_reshape),
     "Flatten": moving(lambda o: o.call(flatten, *o.take(1), o.node.get("axis", 1))),
-    "Transpose": Operator(lambda o: o.call(transpose, *o.take(1), o.node.integers("perm"))),
+    "Transpose": moving(lambda o: o.call(transpose, *o.take(1), o.node.integers("perm"))),
     "Squeeze": moving(lambda o: o.call(squeeze, *o.take(1), o.sizes(1, "axes"))),
     "Unsqueeze": moving(lambda o: o.call(unsqueeze, *o.take(1), o.sizes(1, "axes"))),
     "Expand": _repeated(expand),

@@ -7,11 +7,12 @@ import itertools
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from knowlimits.files.onnx.activations import hard_sigmoid, softplus
+from knowlimits.files.onnx.activations import gelu, hard_sigmoid, softplus
 from knowlimits.files.onnx.arithmetic import add, cast, divide, is_true, multiply, power, subtract
 from knowlimits.files.onnx.building import Building, parameter
 from knowlimits.files.onnx.linear import is_row
@@ -21,6 +22,9 @@ from knowlimits.files.onnx.reductions import reduce_mean, reduce_sum
 
 # Constants come in float32.
 _CLOSE = 1e-6
+# Of what stands in the tanh of a GELU, and nodes that may make it up.
+_CUBIC = math.sqrt(2 / math.pi) * np.array([0.0, 1.0, 0.0, 0.044715])
+_MOST_NODES = 32
 # Numbers that one factor of a GELU may be multiplied with, one after another.
 _MOST_NUMBERS = 4
 
@@ -75,10 +79,60 @@ def _gelu(building: Building, a: Any, b: Any) -> Any:
     """``x * (1 + erf(x / sqrt(2)))`` with any constant factor is that of GELU(x), twice."""
     (first, one), (second, other) = _factored(building, a), _factored(building, b)
     for x, gate in ((one, other), (other, one)):
-        if x is not None and _erf_argument(building, gate) is x:
-            result, scale = building.call(F.gelu, x), first * second
-            return result if scale == 0.5 else building.call(multiply, result, torch.tensor(2 * scale).double())
+        if x is None:
+            continue
+        fused = None
+        if _erf_argument(building, gate) is x:
+            fused = building.call(F.gelu, x)
+        elif _is_tanh_of_cubic(building, gate, x):
+            fused = building.call(gelu, x, "tanh")
+        if fused is not None:
+            scale = first * second
+            return fused if scale == 0.5 else building.call(multiply, fused, torch.tensor(2 * scale).double())
     return None
+
+
+def _is_tanh_of_cubic(building: Building, gate: Any, x: fx.Node) -> bool:
+    """Whether a value is ``1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))``, however the cubic is written."""
+    if not _is(gate, add) or len(gate.args) != 2:
+        return False
+    for one, tanh in (gate.args, gate.args[::-1]):
+        if building.scalar(one) == 1 and _is(tanh, torch.tanh):
+            found = _polynomial(building, tanh.args[0], x, [_MOST_NODES])
+            return found is not None and np.allclose(found, _CUBIC, rtol=0, atol=_CLOSE)
+    return False
+
+
+def _polynomial(building: Building, value: Any, x: fx.Node, left: list[int]) -> np.ndarray | None:
+    """Coefficients of 1, x, x^2 and x^3 if a value is such a polynomial, from no more than so many nodes."""
+    left[0] -= 1
+    if left[0] < 0:
+        return None
+    if value is x:
+        return np.array([0.0, 1.0, 0.0, 0.0])
+    if (number := building.scalar(value)) is not None:
+        return np.array([number, 0.0, 0.0, 0.0])
+    if not _is(value, add, subtract, multiply, divide, power) or len(value.args) != 2:
+        return None
+    if value.target is power:
+        exponent = building.scalar(value.args[1])
+        base = _polynomial(building, value.args[0], x, left)
+        return _product(base, base if exponent == 2 else _product(base, base)) if exponent in (2, 3) else None
+    parts = [_polynomial(building, arg, x, left) for arg in value.args]
+    first, second = parts
+    if first is None or second is None:
+        return None
+    if value.target is divide:
+        return first / second[0] if second[0] and not second[1:].any() else None
+    return _product(first, second) if value.target is multiply else first + second if value.target is add else first - second
+
+
+def _product(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:
+    """That of two polynomials, if it is no higher than a cubic."""
+    if first is None or second is None:
+        return None
+    product = np.convolve(first, second)
+    return None if product[4:].any() else product[:4]
 
 
 def _factored(building: Building, value: Any) -> tuple[float, fx.Node | None]:

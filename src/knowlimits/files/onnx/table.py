@@ -13,18 +13,21 @@ from knowlimits.files.onnx import (
     ml,
     norms,
     places,
+    quantised,
     reductions,
+    resizing,
     shapes,
     trees,
     windows,
 )
 from knowlimits.files.onnx.building import Operator
-from knowlimits.files.onnx.graph import ML, Key
+from knowlimits.files.onnx.graph import MICROSOFT, ML, Key
 
-SUBJECTS = (arithmetic, activations, linear, norms, windows, reductions, shapes, places)
+SUBJECTS = (arithmetic, activations, linear, norms, windows, resizing, reductions, shapes, places, quantised)
 # Of the domain ai.onnx.ml.
 OF_ML = (ml, encoders, trees, machines)
 
 # By domain and name.
 TABLE: dict[Key, Operator] = {("", name): operator for subject in SUBJECTS for name, operator in subject.TABLE.items()}
 TABLE |= {(ML, name): operator for subject in OF_ML for name, operator in subject.TABLE.items()}
+TABLE |= {(MICROSOFT, name): operator for name, operator in quantised.OF_MICROSOFT.items()}

@@ -8,7 +8,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from knowlimits.files.budget import MOST_SIZE, MOST_STRIDE
-from knowlimits.files.onnx.building import Operation, Operator, parameter, plain
+from knowlimits.files.onnx.building import Operation, Operator, moving, parameter, plain
 from knowlimits.files.onnx.sizes import allow
 from knowlimits.follow import UnsupportedOperation
 
@@ -89,6 +89,58 @@ def average_pool(
     return means / pool(pad_around(torch.ones(1, 1, *x.shape[2:], dtype=x.dtype, device=x.device), pads), kernel, strides)
 
 
+def lp_pool(
+    x: Tensor, auto: str, pads: list[int], kernel: list[int], strides: list[int], dilations: list[int], order: int
+) -> Tensor:
+    """Lengths of windows."""
+    _check_pool(x, kernel)
+    x = pad_for_windows(x, auto, pads, kernel, strides, dilations)
+    for axis, (size, step, apart) in enumerate(zip(kernel, strides, dilations, strict=True), 2):
+        x = x.unfold(axis, apart * (size - 1) + 1, step)
+        x = x.index_select(-1, torch.arange(0, x.shape[-1], apart, device=x.device)) if apart > 1 else x
+        allow(x.shape)
+    return torch.linalg.vector_norm(x.flatten(-len(kernel)), order, -1)
+
+
+def global_lp(x: Tensor, order: int) -> Tensor:
+    """Lengths over all axes but the first two."""
+    return torch.linalg.vector_norm(x, order, list(range(2, x.ndim)), keepdim=True) if x.ndim > 2 else torch.abs(x)
+
+
+_TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+
+
+def transposed_convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    auto: str,
+    pads: list[int],
+    strides: list[int],
+    dilations: list[int],
+    more: list[int],
+    wanted: list[int] | None,
+    group: int,
+) -> Tensor:
+    """The transpose of a convolution, of whose result pads are cut off, and to whose end rows of zeros may be added before."""
+    axes = weight.ndim - 2
+    _check_pool(x, list(weight.shape[2:]))
+    sizes = list(x.shape[2:])
+    whole = [(n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(sizes, strides, dilations, weight.shape[2:], strict=True)]
+    if wanted is None and auto.startswith("SAME"):
+        wanted = [n * s for n, s in zip(sizes, strides, strict=True)]
+    if wanted is not None:
+        cut = [n + m - out for n, m, out in zip(whole, more, wanted[-axes:], strict=True)]
+        if min(cut) < 0:
+            raise ValueError(f"output_shape {wanted} is larger than what inputs of {sizes} reach")
+        small, large = [c // 2 for c in cut], [c - c // 2 for c in cut]
+        pads = small + large if auto == "SAME_UPPER" else large + small
+    allow([x.shape[0], weight.shape[1] * group, *whole])
+    result = _TRANSPOSED[axes](x, weight, None, strides, 0, 0, group, dilations)
+    result = pad_around(result, [-p for p in pads[:axes]] + [m - p for m, p in zip(more, pads[axes:], strict=True)])
+    return result if bias is None else result + bias.reshape(-1, *[1] * axes)
+
+
 def global_average(x: Tensor) -> Tensor:
     """Means over all axes but the first two."""
     return torch.mean(x, list(range(2, x.ndim)), keepdim=True) if x.ndim > 2 else x
@@ -146,6 +198,26 @@ def _convolution(o: Operation) -> Any:
     return o.building.call_module(layer, x) if isinstance(x, fx.Node) else o.call(layer, x)
 
 
+def _transposed_convolution(o: Operation) -> Any:
+    (x,), weight, bias = o.take(1), o.constant(1, "the weight"), o.constant(2, "the bias")
+    if weight is None or weight.ndim - 2 not in _TRANSPOSED or weight.numel() == 0:
+        raise UnsupportedOperation("only convolutions over one to three axes can be converted")
+    kernel, group = list(weight.shape[2:]), o.node.get("group", 1)
+    if (o.node.integers("kernel_shape") or kernel) != kernel or group < 1 or weight.shape[0] % group:
+        raise ValueError(f"kernel_shape or group {group} does not fit weights of shape {list(weight.shape)}")
+    if bias is not None and list(bias.shape) != [weight.shape[1] * group]:
+        raise ValueError(f"the bias has shape {list(bias.shape)} for {weight.shape[1] * group} channels")
+    auto, pads, strides, dilations = _places(o, kernel)
+    more, wanted = o.node.integers("output_padding") or [0] * len(kernel), o.node.integers("output_shape")
+    if max(*strides, *dilations) > MOST_STRIDE:
+        raise ValueError(f"strides and dilations of a convolution must be at most {MOST_STRIDE:,}")
+    if len(more) != len(kernel) or any(not 0 <= m < max(s, d) for m, s, d in zip(more, strides, dilations, strict=True)):
+        raise ValueError(f"output_padding {more} must be smaller than strides {strides} or dilations {dilations}")
+    if wanted is not None and (len(wanted) < len(kernel) or min(wanted) < 1):
+        raise ValueError(f"output_shape {wanted} does not fit a kernel of {kernel}")
+    return o.call(transposed_convolution, x, weight, bias, auto, pads, strides, dilations, more, wanted, group)
+
+
 def _kernel(o: Operation) -> list[int]:
     kernel = o.node.integers("kernel_shape")
     if not kernel or len(kernel) > 3:
@@ -169,9 +241,26 @@ def _average_pool(o: Operation) -> Any:
     return o.call(average_pool, *o.take(1), auto, pads, kernel, strides, ceil, count)
 
 
+def _order(o: Operation) -> int:
+    order = o.node.get("p", 2)
+    if order < 1:
+        raise ValueError(f"p must be at least 1. Got {order} instead")
+    return order
+
+
+def _lp_pool(o: Operation) -> Any:
+    if o.node.get("ceil_mode", 0):
+        raise UnsupportedOperation("it rounds up how many windows there are: pad its input instead")
+    auto, pads, strides, dilations = _places(o, kernel := _kernel(o))
+    return o.call(lp_pool, *o.take(1), auto, pads, kernel, strides, dilations, _order(o))
+
+
 TABLE = {
     "Conv": Operator(_convolution),
-    "MaxPool": Operator(_max_pool),
+    "ConvTranspose": Operator(_transposed_convolution),
+    "LpPool": Operator(_lp_pool),
+    "GlobalLpPool": Operator(lambda o: o.call(global_lp, *o.take(1), _order(o))),
+    "MaxPool": moving(_max_pool),
     "AveragePool": Operator(_average_pool),
     "GlobalAveragePool": plain(global_average),
     "GlobalMaxPool": plain(global_max),

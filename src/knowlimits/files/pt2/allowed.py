@@ -37,6 +37,8 @@ _COMPUTED = """
     sigmoid sigmoid_ tanh tanh_ erf erf_ atan atan_ gelu gelu_ silu silu_ mish mish_ hardswish hardswish_ softplus
     log_sigmoid_forward celu celu_ elu elu_
     sum sum.dim_IntList mean mean.dim logsumexp _softmax _log_softmax std std.dim std.correction linalg_vector_norm glu
+    hardshrink sign sign_ gt.Tensor gt.Scalar ge.Tensor ge.Scalar lt.Tensor lt.Scalar le.Tensor le.Scalar eq.Tensor eq.Scalar
+    ne.Tensor ne.Scalar logical_not
 """
 _PRODUCTS = "mm bmm mv dot addmm addmm_ baddbmm baddbmm_ addmv addmv_"
 _WINDOWS = """
@@ -76,12 +78,11 @@ COPIES = "lift_fresh_copy _to_copy copy copy_"
 # Those that are not in the table, but that a network may have all the same: a far field follows them on numbers that no ray
 # moves, or that have limits, if at all; else only the network's scores can be computed.
 NOT_FOLLOWED = """
-    hardshrink pow.Tensor_Tensor pow.Tensor_Scalar pow.Scalar pow_.Scalar pow_.Tensor
+    pow.Tensor_Tensor pow.Tensor_Scalar pow.Scalar pow_.Scalar pow_.Tensor
     exp exp_ expm1 expm1_ log log_ log1p log1p_ log2 log2_ log10 log10_ sqrt sqrt_ rsqrt rsqrt_ sin sin_ cos cos_
-    reciprocal reciprocal_ sign sign_ floor floor_ ceil ceil_ round round.decimals round_ round_.decimals
+    reciprocal reciprocal_ floor floor_ ceil ceil_ round round.decimals round_ round_.decimals
     remainder.Tensor remainder.Scalar remainder.Scalar_Tensor remainder_.Tensor remainder_.Scalar
-    gt.Tensor gt.Scalar ge.Tensor ge.Scalar lt.Tensor lt.Scalar le.Tensor le.Scalar eq.Tensor eq.Scalar ne.Tensor ne.Scalar
-    logical_and logical_or logical_not isnan isinf any any.dim any.dims all all.dim all.dims
+    logical_and logical_or isnan isinf any any.dim any.dims all all.dim all.dims
     cumsum argmax argmin sort sort.stable topk prod prod.dim_int
     var var.dim var.correction var_mean var_mean.dim var_mean.correction
     norm.Scalar norm.ScalarOpt_dim norm.ScalarOpt_dim_dtype norm.ScalarOpt_dtype cdist tril triu

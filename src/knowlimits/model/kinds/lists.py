@@ -12,7 +12,8 @@ from knowlimits.model.asked import Asked
 from knowlimits.model.copies import copied, unwrapped
 from knowlimits.model.kinds.fitted import some
 from knowlimits.model.kinds.parts import Networks, on_same_inputs, reordered
-from knowlimits.model.model import Model, logits_of
+from knowlimits.model.model import Model
+from knowlimits.model.outputs import logits_of
 
 
 def read_list(models: Any, asked: Asked) -> Model:

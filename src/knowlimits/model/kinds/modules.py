@@ -13,11 +13,12 @@ from knowlimits.model.copies import copied, unwrapped
 from knowlimits.model.endings import Outputs
 from knowlimits.model.exported import with_linear_modules
 from knowlimits.model.kinds.fitted import columns_of
-from knowlimits.model.looking import guessed_rows, look
+from knowlimits.model.looking import drawn_rows, guessed_rows, look
 from knowlimits.model.model import Model, check_numbers
 from knowlimits.model.modes import check_mode
 from knowlimits.model.network import takes_gaps
 from knowlimits.model.proof import check_forward
+from knowlimits.model.shapes import program_shape
 from knowlimits.model.signature import Called
 from knowlimits.model.stack import Stack
 from knowlimits.options import chosen
@@ -61,8 +62,5 @@ def read_program(program: torch.export.ExportedProgram, asked: Asked) -> Model:
 
 def _own_rows(program: torch.export.ExportedProgram) -> Tensor | None:
     """Drawn rows of the shape that a program was exported for."""
-    taken = [node.meta.get("val") for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
-    if len(taken) != 1 or not isinstance(taken[0], Tensor) or not all(isinstance(size, int) for size in taken[0].shape[1:]):
-        return None
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(3, *taken[0].shape[1:], generator=generator, dtype=torch.float64)
+    shape = program_shape(program)
+    return None if shape is None else drawn_rows(shape)

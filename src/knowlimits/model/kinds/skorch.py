@@ -10,7 +10,7 @@ from knowlimits.model.asked import Asked
 from knowlimits.model.copies import copied, unwrapped
 from knowlimits.model.endings import Outputs
 from knowlimits.model.kinds.fitted import about, check_adds_up, check_fitted, some
-from knowlimits.model.looking import guessed_rows
+from knowlimits.model.looking import cannot_take, guessed_rows
 from knowlimits.model.model import Model
 from knowlimits.model.proof import check_predictions
 
@@ -34,7 +34,11 @@ def read_skorch(model: Any, asked: Asked) -> Model:
     rows = guessed_rows(module).numpy() if asked.rows is None else np.asarray(some(asked.rows))
     dtype = next((t.dtype for t in model.module_.parameters() if t.is_floating_point()), torch.float32)
     rows = torch.from_numpy(np.array(rows, dtype=np.float64)).to(dtype).numpy()
-    own, several = _own_predictions(model, rows)
+    try:
+        own, several = _own_predictions(model, rows)
+    except RuntimeError as error:
+        # Torch's own, for shapes that do not fit.
+        raise cannot_take(torch.from_numpy(rows[:2]), error) from error
     if several and asked.output is None:
         # Of several outputs skorch takes the first.
         asked = dataclasses.replace(asked, output=0)

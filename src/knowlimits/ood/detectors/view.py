@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from knowlimits.follow import blocks, follow_several
 from knowlimits.model.endings import Outputs
 from knowlimits.model.families.family import Family
-from knowlimits.model.model import asymptotes_of, logits_of
 from knowlimits.model.network import Network
+from knowlimits.model.outputs import asymptotes_of, logits_of
 from knowlimits.model.read import read
 from knowlimits.model.stack import Stack
 from knowlimits.ood.detectors.source import Ahead, Seen, Source

@@ -65,8 +65,8 @@ def _end(model: Any, X: np.ndarray, y: np.ndarray, origins: np.ndarray, directio
     confidence = far.confidence()
     near, out = map(_rounded, (scores.score(known.predict_members(X), "entropy"), far.score("entropy")))
     constant = np.full(len(origins), np.nan)
-    if far.radius is not None and far.rate is not None:
-        constant = np.where((far.rate == 0).all((0, 2)), far.radius.max(0), np.nan)
+    if far.settled is not None and far.rate is not None:
+        constant = np.where((far.rate == 0).all((0, 2)), far.settled.max(0), np.nan)
     approached = np.isnan(constant).mean() > 0.5
     return {
         "sure": float(is_sure(confidence).mean()),

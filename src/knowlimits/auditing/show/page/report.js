@@ -233,7 +233,7 @@
   fillScores();
   drawRates();
 
-  // --- the disc ---
+  // --- the places of an input ---
 
   // From unsure to sure: light to dark, in print as well as for colour-blind eyes.
   const RAMP = [[247, 244, 249], [212, 196, 226], [166, 137, 200], [118, 76, 164], [63, 14, 112]];
@@ -244,6 +244,83 @@
     const k = Math.min(Math.floor(t), RAMP.length - 2);
     return RAMP[k].map((from, c) => Math.round(from + (t - k) * (RAMP[k + 1][c] - from)));
   }
+
+  function drawRamp(canvas) {
+    const ramp = canvas.getContext("2d");
+    const lowest = 1 / data.classes.length;
+    for (let i = 0; i < 200; i++) {
+      ramp.fillStyle = `rgb(${tint(lowest + ((1 - lowest) * i) / 199).join(",")})`;
+      ramp.fillRect(i, 0, 1, 12);
+    }
+  }
+
+  function drawMap() {
+    const { shape: [panels, rows, columns], names, shown } = data.map;
+    const one = shown.find(({ id }) => id === $("map-shown").value);
+    const known = one.values.flat().filter((value) => value !== null);
+    // Distances in a logarithmic scale, and the sooner the worse.
+    const far = one.id.endsWith("_sd_95");
+    const scaled = (value) => (far ? -Math.log(Math.max(value, 1e-3)) : value);
+    const lowest = 1 / data.classes.length;
+    const ends = far ? [Math.max(...known), Math.min(...known)] : [one.id === "confidence" ? lowest : 0, 1];
+    const [low, high] = ends.map(scaled);
+    const text = (value) => (value === null ? "not known" : one.id === "sure" ? `${(100 * value).toFixed(0)}%` : few(value));
+    $("map-low").textContent = known.length ? text(ends[0]) : "";
+    $("map-high").textContent = known.length ? text(ends[1]) : "";
+    drawRamp($("map-ramp"));
+    const svg = $("map");
+    svg.replaceChildren();
+    // Fields are squares, but for inputs that are long and narrow.
+    let [wide, high_] = [Math.min(28, 320 / columns), Math.min(28, 320 / rows)];
+    [wide, high_] = [Math.min(wide, 3 * high_), Math.min(high_, 3 * wide)];
+    if (Math.max(rows, columns) <= 3 * Math.min(rows, columns)) wide = high_ = Math.min(wide, high_);
+    const [left, top, gap] = [40, 40, 60];
+    const [width, height] = [columns * wide, rows * high_];
+    const step = (count, size) => [1, 2, 5, 10, 20, 50].find((k) => k * size >= 24 || k * 2 > count) || 50;
+    for (let panel = 0; panel < panels; panel++) {
+      for (const way of [0, 1]) {
+        const [x0, y0] = [left + way * (width + gap), top + panel * (height + top)];
+        const title = `${data.map.panels[panel]} ${way ? "↑" : "↓"}`.trim();
+        shape(svg, "text", { x: x0 + width / 2, y: y0 - 22, "text-anchor": "middle" }, title);
+        for (let c = 0; c < columns; c += step(columns, wide)) {
+          shape(svg, "text", { x: x0 + (c + 0.5) * wide, y: y0 - 5, "text-anchor": "middle", class: "soft" }, c);
+        }
+        for (let r = 0; r < rows; r += step(rows, high_)) {
+          shape(svg, "text", { x: x0 - 6, y: y0 + (r + 0.5) * high_ + 4, "text-anchor": "end", class: "soft" }, r);
+        }
+        for (let k = 0; k < rows * columns; k++) {
+          const place = panel * rows * columns + k;
+          const [name, value] = [names[place], one.values[way][place]];
+          const t = high === low ? 1 : (scaled(value) - low) / (high - low);
+          const field = { x: x0 + (k % columns) * wide + 0.5, y: y0 + Math.floor(k / columns) * high_ + 0.5,
+            width: wide - 1, height: high_ - 1 };
+          if (name === null) field.class = "stays";
+          else field.fill = value === null ? "var(--other)" : `rgb(${tint(lowest + t * (1 - lowest)).join(",")})`;
+          const node = shape(svg, "rect", field);
+          if (name === null) continue;
+          node.dataset.column = name;
+          node.dataset.text = [`${name} ${way ? "↑" : "↓"}`,
+            ...shown.map(({ id, label, values }) => {
+              const its = values[way][place];
+              return `${label}: ${its === null ? "not known" : id === "sure" ? `${(100 * its).toFixed(0)}%` : few(its)}`;
+            })].join("\n");
+        }
+      }
+    }
+    svg.setAttribute("viewBox", `0 0 ${Math.max(760, left + 2 * width + gap)} ${panels * (height + top) + 8}`);
+  }
+
+  if (data.map) {
+    for (const { id, label } of data.map.shown) $("map-shown").append(new Option(label, id));
+    $("map-shown").addEventListener("change", drawMap);
+    $("map").addEventListener("pointermove", (event) => {
+      if (event.target.dataset.text) $("map-readout").textContent = event.target.dataset.text;
+    });
+    $("map").addEventListener("click", (event) => event.target.dataset.column && pick(event.target.dataset.column));
+    drawMap();
+  }
+
+  // --- the disc ---
 
   function drawDisc() {
     const { side, scale, arcs } = data.disc;
@@ -300,13 +377,8 @@
     context.fillText(`${up} ↑`, centre, centre - outside);
     context.fillText(`${across} →`, centre, centre + outside + size / 40);
 
-    const ramp = $("ramp").getContext("2d");
-    const lowest = 1 / data.classes.length;
-    $("ramp-low").textContent = `confidence ${lowest.toFixed(2)}`;
-    for (let i = 0; i < 200; i++) {
-      ramp.fillStyle = `rgb(${tint(lowest + ((1 - lowest) * i) / 199).join(",")})`;
-      ramp.fillRect(i, 0, 1, 12);
-    }
+    $("ramp-low").textContent = `confidence ${(1 / data.classes.length).toFixed(2)}`;
+    drawRamp($("ramp"));
     canvas.addEventListener("pointermove", (event) => {
       const box = canvas.getBoundingClientRect();
       const { u, v, r } = place(((event.clientX - box.left) * size) / box.width, ((event.clientY - box.top) * size) / box.height);

@@ -1,0 +1,1 @@
+"""Graphs of one input as graphs of many rows."""
