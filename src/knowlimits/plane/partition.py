@@ -44,6 +44,11 @@ class Partition:
         self.vertices = points
 
     @property
+    def exact(self) -> bool:
+        """Whether all signs are proven, and with them the cells: true of every partition, see docs/proven.md."""
+        return True
+
+    @property
     def resolved(self) -> int:
         """How many vertices had signs that bounds on rounding errors left open, which were decided in longer numbers."""
         return self.status.resolved
