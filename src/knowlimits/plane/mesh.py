@@ -4,7 +4,7 @@ Points are homogeneous: (x, y, 1) is a point and (x, y, 0) a direction, so that 
 its vertices like any other. The plane starts as cones round the origin, and a new vertex divides an edge, whether its ends
 are finite or not. The edges inside a start are its seams: cells that differ by them alone are joined at the end. Whoever
 refines carries values at all vertices, affine on every cell, and `Mesh` keeps how each vertex came about, so that older
-values can be brought up to date, and so that a sign in doubt can be decided in rational arithmetic. A mesh is a value: one
+values can be brought up to date, and so that a sign in doubt can be decided exactly. A mesh is a value: one
 that is refined is a new one.
 """
 

@@ -85,7 +85,7 @@ def refine(
     status = mesh.status
     while (code := work.run()) != cut.DONE or work.at.put_off:
         if limit is not None and len(work.parts.origins) > limit and code == cut.PARTS:
-            raise too_many_cells(limit)
+            raise _too_many_cells(limit)
         if code != cut.DONE:
             work.grow(code)
             continue
@@ -101,7 +101,7 @@ def refine(
         work.decide(doubtful, found)
         status = status.with_more(len(doubtful), int(found.in_integers.sum()))
     if limit is not None and work.at.parts > limit:
-        raise too_many_cells(limit)
+        raise _too_many_cells(limit)
     return work.result(replace(status, every_unit=not rows.slopes.shape[1]))
 
 
@@ -242,7 +242,7 @@ class _Refinement:
         return after, corners[places], origins[order], bits[order]
 
 
-def too_many_cells(limit: int) -> MemoryError:
+def _too_many_cells(limit: int) -> MemoryError:
     """An error."""
     return MemoryError(f"max_cells must be larger for this model. Got {limit}, which it has passed.")
 
