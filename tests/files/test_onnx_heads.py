@@ -16,6 +16,7 @@ from sklearn.svm import SVR, OneClassSVM
 
 import knowlimits as kl
 from knowlimits.files.onnx.read import read_onnx
+from tests.files import onnx_kinds
 from tests.files.onnx_heads import FORMS, LOGITS, NAMED, REFUSED, SOFTMAX, TAKEN, X, file
 from tests.files.onnx_models import node
 
@@ -167,3 +168,18 @@ def test_probabilities_column_by_column_and_several_targets():
     np.testing.assert_array_equal(module.classes_, [0, 1])
     with pytest.raises(ValueError, match="is a sequence, as of several classifiers in one"):
         read_onnx(written(MultiOutputClassifier(model), np.c_[y, 1 - y]))
+
+
+def test_an_autoencoder_is_no_classifier():
+    """As many columns as the input has, and fewer in between; unless a name says that they are logits, or a softmax does."""
+
+    def model(*after, narrow=2, columns=4):
+        constants = {"w": onnx_kinds.weights(4, narrow), "v": onnx_kinds.weights(narrow, columns)}
+        nodes = [node("MatMul", "x w", "h"), node("Relu", "h", "j"), node("MatMul", "j v", "z"), *after]
+        return onnx_kinds.file(TensorProto.FLOAT, nodes, constants).SerializeToString()
+
+    with pytest.raises(ValueError, match="output 'z' is that of an autoencoder, as it has 4 columns as the input has"):
+        read_onnx(model())
+    taken = [read_onnx(model(), output="z"), read_onnx(model(narrow=4)), read_onnx(model(columns=3))]
+    taken.append(read_onnx(model(node("Softmax", "z", "p", axis=1))))
+    assert [module(torch.zeros(2, 4)).shape[1] for module in taken] == [4, 4, 3, 4]

@@ -1,6 +1,7 @@
 """What is certainly no classifier: a regression, steps that prepare columns, distances, scores of outliers.
 
-An autoencoder, or a regression by a network, cannot be told from logits. So whatever is read says what was taken for logits.
+A regression by a network cannot be told from logits, nor can an autoencoder without a narrow layer. So whatever is read says
+what was taken for logits.
 """
 
 import re
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from knowlimits.files.onnx.graph import ML, Graph
 from knowlimits.files.onnx.labels import How, Pick
 from knowlimits.files.onnx.logits import End, Head, head_of
-from knowlimits.files.onnx.tracing import ARITHMETIC, needed, without_constants
+from knowlimits.files.onnx.tracing import ARITHMETIC, columns, made_columns, needed, without_constants
 
 _REGRESSIONS = {
     "LinearRegressor": "a linear regression",
@@ -64,6 +65,21 @@ def check_classifier(graph: Graph, head: Head, picks: Sequence[Pick], producer: 
     if not head.probabilities and (producer == "skl2onnx" or _VARIABLE.fullmatch(head.name)):
         what = "a regression or a transformation (such as PCA) of scikit-learn, as a classifier has labels and probabilities"
         raise _none(head, what)
+
+
+def check_no_copy(graph: Graph, head: Head, features: int) -> None:
+    """Refuse an autoencoder: what has as many columns as its input, three or more, and fewer in between.
+
+    Raises:
+        ValueError: if it is one.
+    """
+    plain = head.end is End.OTHER and not head.probabilities and not head.picked
+    if not plain or features < 3 or columns(graph, head.output) != features:
+        return
+    before = needed(graph, [head.output])
+    widths = [made_columns(graph, node, name) for node in graph.nodes for name in node.outputs if name in before]
+    if any(width is not None and width < features for width in widths):
+        raise _none(head, f"an autoencoder, as it has {features} columns as the input has, and fewer in between")
 
 
 def _none(head: Head, what: str) -> ValueError:

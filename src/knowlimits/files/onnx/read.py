@@ -3,6 +3,7 @@
 Nothing of a file runs but the operators of `table.py`, which are functions of our own.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from knowlimits.files.onnx.dynamic import check_units
 from knowlimits.files.onnx.graph import Graph, is_double, kind_of
 from knowlimits.files.onnx.heads import find_head, taken_inputs
 from knowlimits.files.onnx.logits import End, Head
+from knowlimits.files.onnx.no_classifier import check_no_copy
 from knowlimits.files.onnx.places import slice_axes
 from knowlimits.files.onnx.rounding import rounded, without_last_rounding
 from knowlimits.files.onnx.screen import screened
@@ -146,6 +148,8 @@ def _read(content: bytes, name: str, output: str | None, folder: Path | None) ->
         Meter(held=_WIDEST * len(content) - file.beside), {name: tensor.data_type for name, tensor in graph.tensors.items()}
     )
     names, sizes, values = _inputs(taken_inputs(graph, head, model.graph.input), building)
+    if output is None:
+        check_no_copy(graph, head, math.prod(sizes[1:] or sizes))
     module = convert(graph, head, building, values, {(f.domain, f.name) for f in model.functions})
 
     def made(module: fx.GraphModule, shape: list[int]) -> ImportedModel:

@@ -149,7 +149,7 @@ def columns(graph: Graph, name: str) -> int | None:
     stated = {output.name: output for output in graph.outputs}
     while True:
         node = graph.producers.get(name)
-        if node is not None and (count := _made(graph, node, name)) is not None:
+        if node is not None and (count := made_columns(graph, node, name)) is not None:
             return count
         sizes = stated_sizes(stated.get(name))
         if sizes is not None and len(sizes) == 1 and sizes[0]:
@@ -180,7 +180,7 @@ def shape_in_words(sizes: Sequence[int]) -> str:
     return f"(n, {', '.join(rest)})" if rest else "(n,)"
 
 
-def _made(graph: Graph, node: Node, name: str) -> int | None:
+def made_columns(graph: Graph, node: Node, name: str) -> int | None:
     """Columns of what an operator makes, where its own weights say so."""
     if node.key in (("", "Gemm"), ("", "MatMul")) and len(node.inputs) > 1:
         weight = graph.tensors.get(node.inputs[1])
