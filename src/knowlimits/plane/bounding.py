@@ -176,14 +176,16 @@ class OfUnits(Bounding):
         def sized(*arguments: Any, **_: Any) -> Tensor:
             return parts.of_sizes(list(arguments))
 
-        errors = apply(sized, lambda x: (1 + share) * x.numbers[1::2] + share * x.numbers[::2].abs())
+        # In place, as layers at all vertices are what takes time and memory.
+        errors = apply(sized, lambda x: x.numbers[::2].abs().mul_(share).add_(x.numbers[1::2], alpha=1 + share))
         if constant is not None:
-            errors = errors + _homogeneous(constant.abs(), _LEAST + share * w.abs() + (1 + share) * stored)
+            sizes, each = constant.abs(), _LEAST + share * w.abs() + (1 + share) * stored
+            errors = errors.expand(values.shape).contiguous().addcmul_(each.reshape(-1, *[1] * sizes.ndim), sizes)
         return _stacked(values, errors.expand(values.shape)), None
 
     def taken(self, x: Points) -> UnitRows:
         """Numbers and bounds as arrays."""
-        values, errors = (x.numbers[k::2].flatten(1).contiguous().numpy() for k in range(2))
+        values, errors = (x.numbers[k::2].flatten(1).numpy() for k in range(2))
         return UnitRows(values, errors, np.empty((len(values), 0)))
 
     def put(self, rows: UnitRows, shape: torch.Size) -> tuple[Tensor, Any]:

@@ -12,7 +12,7 @@ from knowlimits.plane.mesh import Mesh, Step, UnitRows, empty_table, pack
 from knowlimits.plane.status import Status
 
 # Vertices in doubt are few, and cheaper to decide than to bound all once more, while they are fewer than this, and this share.
-_MANY, _MANY_OF = 8, 1 / 128
+_MANY, _MANY_OF = 8, 1 / 2048
 
 
 class Lineage(NamedTuple):
