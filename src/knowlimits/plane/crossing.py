@@ -89,9 +89,7 @@ def add_vertex(
     shares[new, 0], shares[new, 1] = size_b / whole, size_a / whole
     divide(values, vertices.errors, vertices.slopes, parents, shares, new)
     _place(vertices, steep, new, a, b, unit)
-    k = unit if vertices.errors.shape[1] > 1 else 0
-    vertices.errors[new, k] = (vertices.errors[new, k] + abs(values[new, unit])) * _UP
-    values[new, unit] = 0.0
+    to_zero(vertices, new, unit)
     set_signs(vertices, steep, new)
     _keep_zeros(vertices, new, a, b, unit)
 

@@ -72,7 +72,8 @@ def refine(
         rows: the units at its vertices, affine on every cell.
         exact: decides what is in doubt.
         limit: most cells that are allowed.
-        zeros: computes where values are exactly zero, ``(vertices, units)``; asked once more than a few signs are in doubt.
+        zeros: computes where values are exactly zero, ``(vertices, units)``; asked once, if many signs are in doubt although
+            bounds are of every unit.
 
     Returns:
         The refined mesh, the units at all its vertices, and which of them are positive and negative there, as bits.
