@@ -68,6 +68,7 @@ benchmark: .venv/.installed  ## time training, limits and polytopes against PyTo
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.detectors
 	$(BIN)/python -m benchmarks.audit
+	$(BIN)/python -m benchmarks.guard
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.families
 

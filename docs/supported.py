@@ -30,7 +30,9 @@ name, and [can be entered](extending.md) if it has an asymptote.
 
 Beside the table, limits go through any operation on numbers that no ray moves (codes for an embedding, in columns that the
 directions leave alone); through products and quotients, where one factor at most grows and the others come to their limits
-exponentially fast, as behind a sigmoid; and through functions such as `exp` or `cos` of what has a limit.
+exponentially fast, as behind a sigmoid; and through functions such as `exp` or `cos` of what has a limit. Of a product of two
+factors that both grow (squared distances, normal densities, attention, bilinear forms) through sums, maxima, comparisons,
+quotients and square roots, and through what has a limit there: `sigmoid`, `softmax`, `logsumexp`, `exp` of what falls.
 """
 
 KINDS = {
@@ -152,8 +154,10 @@ def page() -> str:
     lines += ["", "## Detectors\n", "| name | looks at | what it is |", "|---|---|---|"]
     for name, entry in kl.detectors.DETECTORS.items():
         lines.append(f"| `{name}` | {'inputs' if entry.on_inputs else 'the model'} | {_first(type(entry.build()))} |")
-    lines += ["", "## Remedies\n", "| id | called | its score |", "|---|---|---|"]
-    lines += [f"| `{name}` | {remedy.label} | `{remedy.score}` |" for name, remedy in REMEDIES.items()]
+    lines += ["", "## Remedies\n", "| id | called | its entropy | a score of its own |", "|---|---|---|---|"]
+    for name, remedy in REMEDIES.items():
+        own = f"`{remedy.own}`" if remedy.own else ""
+        lines.append(f"| `{name}` | {remedy.label} | `{remedy.score}` | {own} |")
     lines += ["", "## Classifiers\n", "| name | what it is |", "|---|---|"]
     lines += [f"| `{name}` | {_first(kind)} |" for name, kind in CLASSIFIERS.items()]
     return "\n".join(lines) + "\n"

@@ -25,7 +25,7 @@ anything is said about it; `print(kl.read(model))` says what was understood.
 
 *Detectors* are those of `kl.detectors.DETECTORS` that look at the model; those of the inputs take whatever is a table of
 numbers. What is said with `outputs=`, `output=` or `inputs=` is said to `kl.read`, whose answer every function takes. `kl.save`
-writes the classifiers of this library, and guards of them.
+writes the classifiers of this library, and [guards of any of these](detection.md#saving-a-guard).
 """
 
 # Columns of the page: functions that always go together have one.

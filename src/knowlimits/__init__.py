@@ -35,6 +35,7 @@ _HOMES = {
     "breakpoints": "knowlimits.plane",
     "detectors": "knowlimits.detectors",
     "dropout_members": "knowlimits.model.dropout_members",
+    "export": "knowlimits.files.export.export",
     "families": "knowlimits.families",
     "far_field": "knowlimits.limits",
     "fit_together": "knowlimits.train.classifiers",
@@ -45,7 +46,7 @@ _HOMES = {
     "partition": "knowlimits.plane",
     "plots": "knowlimits.plots",
     "read": "knowlimits.model.read",
-    "save": "knowlimits.files.saved",
+    "save": "knowlimits.files.saved.file",
     "scores": "knowlimits.scores",
     "search": "knowlimits.train.search",
 }
@@ -55,8 +56,9 @@ __all__ = list(_HOMES)
 if TYPE_CHECKING:
     from knowlimits import detectors, families, limits, metrics, plots, scores
     from knowlimits.auditing import Audit, assert_far_field, audit
+    from knowlimits.files.export.export import export
     from knowlimits.files.load import load
-    from knowlimits.files.saved import save
+    from knowlimits.files.saved.file import save
     from knowlimits.follow import UnsupportedOperation
     from knowlimits.limits import FarField, Horizon, far_field, horizon
     from knowlimits.model.dropout_members import dropout_members

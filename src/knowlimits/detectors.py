@@ -2,6 +2,7 @@
 
 `fit(model, X, y)`, `score(X)`, and `far_field(origins, directions)`: the power of a with which the score grows along
 x0 + a d and its coefficient, or its limit. With `Inputs(X)` in place of the model a detector looks at the inputs themselves.
+The score of a guard, with its threshold, is its own: `knowlimits.Guard.unfamiliarity`.
 """
 
 from knowlimits.limits.growth import Growth

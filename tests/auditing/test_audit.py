@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -30,6 +31,7 @@ import knowlimits as kl
 from knowlimits.auditing.find import features, rays
 from knowlimits.auditing.find.columns import TableReader
 from knowlimits.auditing.find.settling import LEVEL, settled
+from knowlimits.auditing.show.labels import label
 from knowlimits.auditing.show.sentences import verdict
 from knowlimits.model.steps import Moves
 
@@ -184,15 +186,41 @@ def test_scores_by_distance_are_those_of_the_detectors(wine):
         assert table.where(score=name)["threshold"][0] == pytest.approx(kl.metrics.threshold(scores, 0.95))
         assert (scores <= table.where(score=name)["threshold"][0] + 1e-6).mean() >= 0.95
     infinite = table.where(radius_sd=np.inf)
-    for name in ("input_mahalanobis", "guarded_entropy", "local_outlier_factor", "raw_neighbours"):
+    for name in ("input_mahalanobis", "guarded_entropy", "unfamiliarity", "local_outlier_factor", "raw_neighbours"):
         assert (infinite.where(score=name)["auroc"] > 0.99).all()
     assert (infinite.where(score="entropy")["auroc"] < 0.5).all()
     assert (table["auroc_low"] <= table["auroc"]).all()
     assert (table["auroc"] <= table["auroc_high"]).all()
     assert (table["refused_low"] <= table["refused"]).all()
+    assert (table["kept_low"] <= table["kept"]).all()
+    assert (table["kept"] <= table["kept_high"]).all()
     # The nearer infinity, the nearer its numbers.
     near, far = (table.where(score="entropy", way="one_column", radius_sd=r)["auroc"][0] for r in (1000, np.inf))
     assert near == pytest.approx(far, abs=0.02)
+
+
+def test_what_is_said_of_unfamiliarity_is_what_the_guard_accepts(wine):
+    X, y = wine[0].to_numpy(), wine[1].to_numpy()
+    model = LogisticRegression(max_iter=5000).fit(X[::2], y[::2])
+    found = kl.audit(model, X[::2], y[::2], X_test=X[1::2], y_test=y[1::2])
+    guard = kl.Guard(model, random_state=0).fit(X[::2])
+    rows = found.detection.where(score="unfamiliarity")
+    assert set(rows["threshold"]) == {guard.threshold_}
+    np.testing.assert_allclose(rows["kept"], guard.accepts(X[1::2]).mean())
+    own, familiar = guard.unfamiliarity(X[1::2]), found.detection.where(score="entropy")
+    np.testing.assert_allclose(rows["kept"], (own <= rows["threshold"][0]).mean())
+    assert set(familiar["kept"]) == {np.ceil(0.95 * len(own)) / len(own)}
+    end = found.detection.where(score="unfamiliarity", radius_sd=np.inf)
+    assert (end["auroc"] == 1).all()
+    assert (end["refused"] == 1).all()
+    # All that is shown has it.
+    low, high = rows["kept_low"][0], rows["kept_high"][0]
+    said = f"The guard accepts {rows['kept'][0]:.1%} of the test rows (95% interval {low:.1%} to {high:.1%})"
+    ten = found.detection.where(score="unfamiliarity", way="one_column", radius_sd=10.0)["refused"][0]
+    said += f". Of rows of which one column moved by 10 standard deviations it refuses {ten:.0%}, and at infinity 100%."
+    assert said in found.verdict
+    assert "guard's unfamiliarity" in str(found)
+    assert "unfamiliarity" in set(found.to_frame()["detection"]["score"])
 
 
 def test_remedies_beside_the_model(audited, pipeline, wine):
@@ -245,6 +273,26 @@ def test_the_verdict_on_a_score_goes_by_its_interval(audited, low, auroc, high, 
     ends = {"auroc_low": low, "auroc": auroc, "auroc_high": high}
     changed = replace(detection, **{name: np.full_like(detection.auroc, value) for name, value in ends.items()})
     assert said in " ".join(verdict(replace(audited._found, detection=changed)))
+
+
+def test_of_scores_that_are_alike_at_infinity_the_best_nearer_by_is_named(audited):
+    detection = audited._found.detection
+    auroc, refused = np.zeros_like(detection.auroc), np.zeros_like(detection.refused)
+    auroc[2, 0, -1], refused[2, 0, -1] = 0.9, 1.0
+    ends = {"auroc_low": auroc, "auroc": auroc, "auroc_high": auroc, "refused": refused}
+    alone = replace(detection, **ends)
+    assert alone.best == 2
+    found = replace(audited._found, detection=alone)
+    assert f"The best of the scores there: {label(detection.scores[2])}, 0.90, refusing 100%." in " ".join(verdict(found))
+    # Another refuses as much there, and is better nearer by; a third refuses less.
+    for place, near, share in ((1, 0.5, 1.0), (3, 1.0, 0.9)):
+        auroc[place, 0], refused[place, 0, -1] = near, share
+        auroc[place, 0, -1] = 0.9
+    alike = replace(detection, **ends)
+    assert alike.best == 1
+    text = " ".join(verdict(replace(audited._found, detection=alike)))
+    assert "The best there are 2 scores alike: 0.90, refusing 100%." in text
+    assert f"on the mean over distances: {label(detection.scores[1])}, 0.50 at 10 standard deviations, refusing 0%." in text
 
 
 def test_frames(audited):
@@ -345,6 +393,8 @@ def test_categories_stay_as_they_are(mixed):
         "visits": "5 whole numbers, taken for codes",
     }
     assert set(found.features["feature"]) == {"age", "income"}
+    coded = "Codes stand for the categories of 2 columns, also for the guard and for detectors on inputs"
+    assert coded in " ".join(found.notes)
     # The pipeline itself, far out.
     far = mixed.X.copy()
     far["age"] += 1e4 * mixed.X.age.std()

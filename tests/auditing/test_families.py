@@ -119,7 +119,7 @@ def test_what_only_networks_have_is_left_out_with_one_note(model, made_of, tmp_p
         assert notes[0] in shown
         assert not [word for word in NETWORKS_ONLY if word in shown]
     assert list(found.remedies["model"]) == ["model", "guard"]
-    assert {"max_prob", "entropy", "input_mahalanobis", "guarded_entropy"} <= set(found.detection["score"])
+    assert {"max_prob", "entropy", "input_mahalanobis", "guarded_entropy", "unfamiliarity"} <= set(found.detection["score"])
     assert {"energy", "mahalanobis", "vim"}.isdisjoint(found.detection["score"])
     assert found._found.disc is not None
 

@@ -89,6 +89,16 @@ def test_names_are_escaped_and_nothing_is_fetched(report):
     assert "default-src 'none'" in text
 
 
+def test_a_report_ends_with_what_makes_a_guarded_file(audited, report):
+    lines = ("guard = kl.Guard(model).fit(X)", 'kl.export(guard, "guarded.onnx")')
+    assert audited.next_step == lines
+    assert str(audited).endswith("\n".join(f"    {line}" for line in lines))
+    assert Elements(report.read_text()).texts["pre"][:1] == ["\n".join(lines)]
+    windows = kl.audit(nn.Sequential(nn.Flatten(), network(6)), X.reshape(-1, 2, 3), LABELS, outputs="logits", max_rows=20)
+    read = "kl.read(model, X=X, input_shape=(2, 3))"
+    assert windows.next_step[0] == f"guard = kl.Guard({read}, outputs='logits').fit(X)"
+
+
 EVALUATE = ("far_field", "horizon", "follow", "limiting_probabilities", "score")
 
 
@@ -145,6 +155,12 @@ def test_what_is_shared_with_the_page_are_ids(audited, report):
     # What has an id has a label, and the program looks for ids that are there.
     program = re.findall(r'\["([^\]]*)"\]\)', text[text.index("const picked") :])[0].split('", "')
     assert set(program) <= {score["id"] for score in data["scores"]}
+    assert "unfamiliarity" in program
+    (own,) = [score for score in data["scores"] if score["id"] == "unfamiliarity"]
+    rows = audited.detection.where(score="unfamiliarity", way="one_column")
+    assert own["label"] == "guard's unfamiliarity"
+    assert own["kept"] == pytest.approx(rows["kept"][0], abs=1e-4)
+    np.testing.assert_allclose(own["ways"]["one_column"]["refused"], rows["refused"], atol=1e-4)
     for values in (*audited.features.columns, *audited.remedies["model"], *audited.detection["way"]):
         assert re.fullmatch(r"[a-z0-9_]+", values)
 
@@ -280,6 +296,9 @@ def test_in_a_browser(page, audited):
         "return [...document.querySelector('#scores tr[data-score=entropy]').cells].map(c => c.textContent)"
     )
     assert shown[1 : 1 + len(ours)] == [f"{value:.2f}" for value in ours]
+    headings = page.execute_script("return [...document.querySelectorAll('#scores thead th')].map(c => c.textContent)")
+    assert len(headings) == len(shown)
+    assert shown[headings.index("Kept")] == f"{audited.detection.where(score='entropy')['kept'][0]:.0%}"
     page.execute_script("document.querySelector('#scores tr[data-score=vim]').click()")
     assert page.execute_script("return !!document.querySelector('#rates [data-series=vim]')")
     page.execute_script("document.querySelector('#scores tr[data-score=vim]').click()")

@@ -13,7 +13,8 @@ from torch import nn
 
 import knowlimits as kl
 from knowlimits import plots
-from knowlimits.auditing.find.places import panel_names, panels, place_names
+from knowlimits.auditing.find.places import panel_names, panels
+from knowlimits.model.shapes import place_names
 from tests import command
 
 TABLES = ("features", "directions", "steepest", "detection", "remedies")

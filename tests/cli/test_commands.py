@@ -1,6 +1,8 @@
 """Commands as people run them, and mistakes that end them."""
 
 import csv
+import html
+import shlex
 import subprocess
 import sys
 from typing import get_args
@@ -108,6 +110,24 @@ def test_what_a_file_returns_is_asked_for_where_it_stays_open(tmp_path):
         said = run(command, *arguments, "--outputs", "logits")
         assert said.returncode == 0, said.stderr
     assert run("regions", model, "--outputs", "probabilities").returncode == 2
+
+
+def test_a_report_ends_with_the_command_that_makes_a_guarded_file(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(60, 6))
+    model, data = tmp_path / "my model.pt2", tmp_path / "data.csv"
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(6, 3))
+    program = torch.export.export(net, (torch.zeros(3, 2, 3),), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    torch.export.save(program, model)
+    with data.open("w", newline="") as file:
+        csv.writer(file).writerows([[*"abcdef", "y"], *([*row, k % 3] for k, row in enumerate(rows.tolist()))])
+    options = ["--target", "y", "--outputs", "logits", "--seed", "3", "--input-shape", "2", "3"]
+    report = tmp_path / "report.html"
+    found = run("audit", model, data, *options, "--html", report)
+    assert found.returncode == 0, found.stderr
+    command = shlex.join(["knowlimits", "guard", *map(str, [model, data, *options, "--out", "guarded.onnx"])])
+    assert f"\n    {command}\n" in found.stdout
+    assert html.escape(command) in report.read_text().replace("&#39;", "&#x27;")
 
 
 def test_the_output_of_a_file_that_is_the_classifier(tmp_path):

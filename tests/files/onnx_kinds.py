@@ -333,6 +333,18 @@ KINDS: dict[str, list[Kind]] = {
         Kind("Clip", perceptron(node("Clip", "h lo hi", "j"), constants={"lo": np.array(-1.0), "hi": np.array(2.0)})),
         Kind("Tanh", perceptron(node("Tanh", "h", "j")), polytopes=SMOOTH, smooth=True),
         Kind(
+            "radial functions: exponentials of squares that fall",
+            perceptron(node("Mul", "h h", "q"), node("Neg", "q", "f"), node("Exp", "f", "j")),
+            polytopes=SMOOTH,
+            smooth=True,
+        ),
+        Kind(
+            "squares behind Tanh",
+            perceptron(node("Mul", "h h", "q"), node("Tanh", "q", "j")),
+            polytopes=SMOOTH,
+            smooth=True,
+        ),
+        Kind(
             "Softsign, written out",
             perceptron(
                 node("Abs", "h", "s"), node("Add", "s one", "t"), node("Div", "h t", "j"), constants={"one": np.array(1.0)}

@@ -211,8 +211,6 @@ def test_what_cannot_be_read_is_named(name):
 
 # What is read near by, and has no far field that is known.
 NEAR = {
-    "naive Bayes": (GaussianNB(), "pow"),
-    "quadratic discriminant": (QuadraticDiscriminantAnalysis(), "pow"),
     "products": (make_pipeline(PolynomialFeatures(2), LogisticRegression()), "prod"),
     "powers": (make_pipeline(PowerTransformer(), LogisticRegression()), "log"),
 }
@@ -234,6 +232,20 @@ def test_thresholds_end(name):
     for radius in (1.001 * far.radius[0] + 1e-3, 1e6):
         beyond = x + np.reshape(radius, (-1, 1)) * far.directions
         np.testing.assert_allclose(far.probs[0], model.predict_proba(beyond), rtol=0, atol=1e-6)
+
+
+# Whose logits grow as squares do.
+AS_SQUARES = {"naive Bayes": GaussianNB(), "quadratic discriminant": QuadraticDiscriminantAnalysis()}
+
+
+@pytest.mark.parametrize("name", AS_SQUARES)
+def test_squares_end_where_the_family_does(name):
+    model = AS_SQUARES[name]
+    module = read_onnx(exported(model, X, LABELS[1], {id(model): {"zipmap": False}}))
+    x = X.astype(float)
+    directions = np.random.default_rng(0).normal(size=x.shape)
+    expected = kl.far_field(model.fit(x, LABELS[1]), x, directions).probs
+    np.testing.assert_allclose(kl.far_field(module, x, directions).probs, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NEAR)

@@ -271,6 +271,8 @@ SMOOTH = [
     ("masked attention", attention(attn_mask=torch.eye(5).bool()), (5, 4)),
     ("length 1", lambda x: (x + V) / (x + V).norm(dim=1, keepdim=True), (4,)),
     ("normalize", lambda x: F.normalize(x + V), (4,)),
+    ("cdist", lambda x: torch.cdist(x, W.t()), (4,)),
+    ("cdist by products", lambda x: torch.cdist(x, W.t(), compute_mode="use_mm_for_euclid_dist"), (4,)),
     ("windows of mean 0 and variance 1", lambda x: (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 1e-3), SEQUENCE),
     ("softsign", F.softsign, (4,)),
     ("cosine_similarity", lambda x: F.cosine_similarity(x[:, :2], x[:, 2:] + 3), (4,)),
@@ -453,6 +455,11 @@ class Attention(nn.Module):
         return self.attention(x, x, x, need_weights=False)[0].flatten(1)
 
 
+class Cube(nn.Module):
+    def forward(self, x):
+        return x * x * x
+
+
 class Length(nn.Module):
     def forward(self, x):
         return x / torch.sqrt(x.var(1, keepdim=True) + 1)
@@ -472,6 +479,7 @@ REMEDIES = [
     (Filled(), ()),
     (SettledGate(), ()),
     (Attention(normed=True), ()),
+    (Attention(normed=False), ()),
     (Deviation(), ()),
 ]
 
@@ -537,7 +545,7 @@ def test_hints_fit_the_operation(operation, hint):
         (PerChannel(nn.InstanceNorm1d(2)).eval(), r"layers.1.norm \(InstanceNorm1d\).*in eval mode too.*GroupNorm"),
         (Codes(), r"_to_copy in layers.1 \(Codes\).*codes.*left alone by the rays"),
         (nn.TransformerEncoderLayer(4, 2, 8).eval(), "different rows"),
-        (Attention(normed=False), r"in layers.1.attention \(MultiheadAttention\).*product.*torch.nn.LayerNorm"),
+        (nn.Sequential(Attention(normed=False), Cube()), r"mul in layers.1.1 \(Cube\).*more than two.*torch.nn.LayerNorm"),
         (Length(), r"var in layers.1 \(Length\).*take std"),
         (Packed(), r"_pack_padded_sequence in layers.1 \(Packed\).*pad packed sequences"),
         (nn.Sequential(nn.Sigmoid(), nn.Threshold(0.0, 1.0)), r"gt in layers.1.1 \(Threshold\).*either side of a jump"),

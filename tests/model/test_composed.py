@@ -13,10 +13,10 @@ from knowlimits.model.calibrations import Isotonic, Sigmoids, SoftenedLogarithm,
 from knowlimits.model.composed import (
     Answer,
     Answers,
-    Columns,
     Mixture,
     OneVsRest,
     Part,
+    Picked,
     SideBySide,
 )
 from knowlimits.model.stack import Stack
@@ -77,7 +77,7 @@ def limits(module: nn.Module, settled: bool = False, n: int = 40) -> tuple[np.nd
 
 def test_columns():
     x = points()
-    np.testing.assert_array_equal(Columns([2, 0])(x), x[:, [2, 0]])
+    np.testing.assert_array_equal(Picked([2, 0])(x), x[:, [2, 0]])
 
 
 def test_part_is_the_mean_over_all_members():

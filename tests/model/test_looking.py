@@ -353,3 +353,34 @@ def test_random_numbers_are_seen_where_they_make_no_difference_to_the_first_row(
     rows = np.concatenate([np.zeros((1, 4)), X])
     with pytest.raises(ValueError, match="draws random numbers at each call in eval mode too"):
         kl.scores.gradient_magnitude(Drawing().eval(), rows, "entropy")
+
+
+class Faded(nn.Module):
+    """A model that is all but alone near its data, and uniform far out."""
+
+    def __init__(self, ending, outputs):
+        super().__init__()
+        self.model = Ended(ending, outputs)
+
+    def forward(self, x):
+        w = torch.sigmoid(60 - (x**2).sum(-1, keepdim=True))
+        p = self.model(x)
+        return w * p + (1 - w) / p.shape[-1]
+
+
+@pytest.mark.parametrize(
+    ("ending", "outputs"),
+    [
+        (lambda z: torch.cat([1 - torch.sigmoid(z), torch.sigmoid(z)], -1), 1),
+        (lambda z: torch.softmax(z, -1), 3),
+        (lambda z: torch.sigmoid(z) / torch.sigmoid(z).sum(-1, keepdim=True), 2),
+    ],
+    ids=["pair", "softmax", "normalised sigmoids"],
+)
+def test_what_holds_near_by_alone_is_no_ending(ending, outputs):
+    module = Faded(ending, outputs).double()
+    found = kl.read(module, X=X)
+    far = np.concatenate([X, 100 * X, -1e4 * X])
+    with torch.no_grad():
+        expected = module(torch.from_numpy(far)).numpy()
+    np.testing.assert_allclose(found.predict_proba(far), expected, atol=1e-9)

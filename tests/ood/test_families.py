@@ -64,11 +64,12 @@ def test_what_looks_at_inputs_takes_it(name):
     model = MODELS[name][0].fit(X, Y)
     panel = Panel().fit(model, X, Y)
     found = panel.at(X)
-    assert {"max_prob", "entropy", "input_mahalanobis", "guarded_entropy"} <= set(found)
+    assert {"max_prob", "entropy", "input_mahalanobis", "guarded_entropy", "unfamiliarity"} <= set(found)
     assert {"energy", "mahalanobis", "vim", "laplace_entropy"}.isdisjoint(found)
     assert set(panel.left_out) >= {"energy", "mahalanobis"}
     ends = panel.along(X, np.eye(3)[RNG.integers(3, size=len(X))])
     np.testing.assert_allclose(ends["guarded_entropy"].limit, np.log(2))
+    assert (ends["unfamiliarity"].limit == np.inf).all()
 
 
 def test_the_columns_of_a_scaler_are_no_features():

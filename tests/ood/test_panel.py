@@ -47,7 +47,8 @@ def test_scores_and_their_limits(panel, model):
         np.testing.assert_allclose(along[name].limit, far.score(name), atol=1e-12)
     assert ("variance" in at) == (model.members > 1)
     entropies = [remedy.score for name, remedy in REMEDIES.items() if name != "model"]
-    assert list(at) == [*kl.scores.names(model.members), *DETECTORS, *entropies]
+    own = [remedy.own for remedy in REMEDIES.values() if remedy.own]
+    assert list(at) == [*kl.scores.names(model.members), *DETECTORS, *entropies, *own]
 
 
 def test_remedies(panel, model):
@@ -63,6 +64,37 @@ def test_remedies(panel, model):
     np.testing.assert_allclose(near["model"], model.predict_proba(STARTS), atol=1e-5)
     np.testing.assert_allclose(panel.at(STARTS)["laplace_entropy"], entropy(laplace), rtol=1e-6)
     np.testing.assert_allclose(panel.along(STARTS, DIRECTIONS)["laplace_entropy"].limit, entropy(limits), rtol=1e-6)
+
+
+def test_unfamiliarity_is_the_guards(panel, model):
+    guard = kl.Guard(model, random_state=0).fit(X)
+    np.testing.assert_array_equal(panel.at(STARTS)["unfamiliarity"], guard.unfamiliarity(STARTS))
+    assert panel.thresholds == {"unfamiliarity": guard.threshold_}
+    found, growth = panel.along(STARTS, DIRECTIONS)["unfamiliarity"], guard.growth(STARTS, DIRECTIONS)
+    np.testing.assert_array_equal(found.power, growth.power)
+    np.testing.assert_array_equal(found.coefficient, growth.coefficient)
+
+
+@pytest.mark.parametrize("column", range(4))
+def test_at_infinity_along_a_column_everything_is_unfamiliar(panel, column):
+    steps = np.repeat([np.eye(4)[column], -np.eye(4)[column]], 75, axis=0)
+    end = panel.along(X, steps)["unfamiliarity"].limit
+    assert (end == np.inf).all()
+    assert kl.metrics.auroc(panel.at(X)["unfamiliarity"], end) == 1
+
+
+def test_unfamiliarity_sees_the_column_to_which_the_model_is_blind():
+    torch.manual_seed(0)
+    blind = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).double()
+    with torch.no_grad():
+        blind[0].weight[:, 2] = 0
+    panel, moved = Panel(inputs=False).fit(blind, X, Y), X + 20 * np.eye(4)[2]
+    inside, outside, ends = panel.at(X), panel.at(moved), panel.along(X, np.tile([0.0, 0, 1, 0], (150, 1)))
+    for name in inside:
+        rates = [kl.metrics.auroc(inside[name], one) for one in (outside[name], ends[name].limit)]
+        # The guard's two scores alone look at inputs.
+        expected = 1.0 if name in ("unfamiliarity", "guarded_entropy") else 0.5
+        np.testing.assert_allclose(rates, expected, atol=1e-3, err_msg=name)
 
 
 def test_one_logit_has_the_laplace_of_one_logit():

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+from sklearn.dummy import DummyClassifier
 
 import knowlimits as kl
+from knowlimits.limits.growth import Growth
 from knowlimits.ood.panel import AS_IT_IS, Panel
 from knowlimits.ood.remedies import REMEDIES
-from knowlimits.ood.remedies.applied import Applied, AsItIs
+from knowlimits.ood.remedies.applied import Applied, AsItIs, Own
+from knowlimits.testing import check_detector
 
 X, Y = load_iris(return_X_y=True)
 X = (X - X.mean(0)) / X.std(0)
@@ -20,6 +23,8 @@ ALONE = {
     ),
     "guard": lambda model, points: kl.Guard(model, random_state=0).fit(X).predict_proba(points),
 }
+# The same for scores of their own.
+OWN = {"guard": lambda model, points: kl.Guard(model, random_state=0).fit(X).unfamiliarity(points)}
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +42,20 @@ def test_every_remedy_has_a_case():
     assert next(iter(REMEDIES)) == AS_IT_IS
     for what in ("label", "score"):
         assert len({getattr(remedy, what) for remedy in REMEDIES.values()}) == len(REMEDIES), what
+    assert list(OWN) == [name for name, remedy in REMEDIES.items() if remedy.own]
+
+
+@pytest.mark.parametrize("name", REMEDIES)
+def test_a_score_of_its_own_is_that_of_the_public_class(name, panel, model):
+    own, called = panel.remedies[name].own, REMEDIES[name].own
+    assert (own is not None) == bool(called) == (name in OWN)
+    if own is None:
+        return
+    np.testing.assert_allclose(panel.at(STARTS)[called], OWN[name](model, STARTS), rtol=1e-12)
+    assert (own.along(X, np.eye(4)[np.arange(150) % 4]).limit > own.threshold).all()
+    # What sets the threshold is accepted whatever the rounding, which raises it a little.
+    assert own.at(X).max() >= own.threshold - 1e-6 * abs(own.threshold)
+    assert own.threshold > np.median(own.at(X))
 
 
 @pytest.mark.parametrize("name", REMEDIES)
@@ -53,8 +72,35 @@ def test_limits_are_probabilities_far_out(name, panel):
     np.testing.assert_allclose(panel.along(STARTS, DIRECTIONS)[score].limit, kl.scores.entropy(limits[None]), atol=1e-12)
 
 
+class AsDetector:
+    """The own score of a remedy, called as detectors are."""
+
+    def __init__(self, name):
+        self.name, self.own = name, None
+
+    def fit(self, source, X, y):
+        self.own = REMEDIES[self.name].fit(DummyClassifier().fit(X, y), X, y).own
+        return self
+
+    def score(self, X):
+        # What a detector refuses is an answer for a guard: a row with a gap is as unfamiliar as can be.
+        if self.own is None or not np.isfinite(X).all():
+            raise ValueError("X must be finite, and the remedy fitted.")
+        return self.own.at(X)
+
+    def far_field(self, origins, directions):
+        return self.own.along(origins, directions)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_score_of_its_own_is_what_the_library_takes_a_detector_for(name):
+    check_detector(AsDetector(name), on_inputs=True)
+
+
 class Cooled(AsItIs):
-    """Half of the way to uniform."""
+    """Half of the way to uniform, and a score without any sense."""
+
+    own = Own(lambda X: X[:, 0], lambda origins, directions: Growth.of(origins[:, 0], directions[:, 0]), 2.0)
 
     def at(self, X, probs, features):
         return (probs + 1 / probs.shape[1]) / 2
@@ -70,12 +116,15 @@ def test_a_remedy_of_ones_own_is_one_entry(model, monkeypatch):
         return Cooled()
 
     entry = type(REMEDIES["model"])
-    monkeypatch.setitem(REMEDIES, "cooled", entry("cooled", "cooled_entropy", lambda model, X, y: Cooled()))
+    monkeypatch.setitem(REMEDIES, "cooled", entry("cooled", "cooled_entropy", lambda model, X, y: Cooled(), own="warmth"))
     monkeypatch.setitem(REMEDIES, "many", entry("of many", "many_entropy", only_of_many, to_all=False))
     panel = Panel(inputs=False).fit(model, X, Y)
     np.testing.assert_allclose(panel.probabilities(STARTS)["cooled"], (panel.probabilities(STARTS)["model"] + 1 / 3) / 2)
     assert panel.limits(STARTS, DIRECTIONS)["cooled"].max() <= 2 / 3
     assert "cooled_entropy" in panel.at(STARTS)
+    np.testing.assert_array_equal(panel.at(STARTS)["warmth"], STARTS[:, 0])
+    assert set(panel.along(STARTS, DIRECTIONS)["warmth"].limit) == {-np.inf, np.inf}
+    assert panel.thresholds["warmth"] == 2
     assert panel.without == {"many": "there are too few members."}
 
 

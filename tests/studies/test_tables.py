@@ -24,11 +24,14 @@ def test_detect_on_a_set_and_on_a_persons_own_files(tmp_path):
     for seed in "01":
         assert at["mahalanobis", "one feature times 10,000", seed] > 0.99
         assert at["guarded_entropy", "one feature to infinity", seed] > 0.99
+        assert at["unfamiliarity", "one feature to infinity", seed] == 1
         # What is measured far out tends to the limit.
         for score in {row["score"] for row in rows}:
             assert abs(at[score, "one feature times 10,000", seed] - at[score, "one feature to infinity", seed]) < 0.1, score
     assert (tmp_path / "wine" / "figures" / "growth.png").read_bytes().startswith(b"\x89PNG")
-    assert "| guarded entropy |" in (tmp_path / "wine" / "summary.md").read_text()
+    summary = (tmp_path / "wine" / "summary.md").read_text()
+    assert "| guarded entropy |" in summary
+    assert "| guard's unfamiliarity |" in summary
 
     rng = np.random.default_rng(0)
     own = [f"{a:.3f},{b:.3f},{'yes' if a > b else 'no'}" for a, b in rng.normal(size=(80, 2))]
@@ -49,7 +52,8 @@ def test_detect_on_a_set_and_on_a_persons_own_files(tmp_path):
 def test_measured_growth_is_what_the_algebra_predicts():
     _, orders = measure(load_set("breast_cancer"), ["NN"], 0)
     by_score = {one.score: one for one in orders}
-    for score, power in (("mahalanobis", 2), ("raw_neighbours", 1), ("neighbours", 0), ("entropy", 0), ("guarded_entropy", 0)):
+    grown = {"mahalanobis": 2, "raw_neighbours": 1, "neighbours": 0, "entropy": 0, "guarded_entropy": 0, "unfamiliarity": 2}
+    for score, power in grown.items():
         one = by_score[score]
         assert (one.predicted == power).mean() > 0.9, score
         if power:

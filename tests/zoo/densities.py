@@ -56,9 +56,7 @@ ENTRIES: dict[str, Entry] = {
         lambda: make_pipeline(MinMaxScaler(clip=True), GaussianNB()),
         refused=FAMILY,
     ),
-    "gaussian_columns": fitted(
-        "`GaussianNB` of encoded columns", _columns, tables.MIXED, refused=FAMILY | {"Guard": "not numbers"}
-    ),
+    "gaussian_columns": fitted("`GaussianNB` of encoded columns", _columns, tables.MIXED, refused=FAMILY),
     "gaussian_sigmoid": fitted("`GaussianNB`, calibrated", calibrated(GaussianNB()), refused=FAMILY),
     "gaussian_isotonic": fitted(
         "`GaussianNB`, isotonic calibration", calibrated(GaussianNB(), "isotonic"), WINE, refused=FAMILY

@@ -81,7 +81,7 @@ ENTRIES: dict[str, Entry] = {
     "random_forest": fitted("`RandomForestClassifier`", forest, WINE, refused=FAMILY),
     "random_forest_two": fitted("`RandomForestClassifier`, two classes", forest, RAW_CANCER, refused=FAMILY),
     "random_forest_frame": fitted("`RandomForestClassifier` of a DataFrame", forest, FRAME, refused=FAMILY),
-    "random_forest_gaps": fitted("`RandomForestClassifier`, gaps", forest, GAPS, refused=FAMILY | {"Guard": "gaps"}),
+    "random_forest_gaps": fitted("`RandomForestClassifier`, gaps", forest, GAPS, refused=FAMILY),
     "extra_trees": fitted("`ExtraTreesClassifier`", lambda: ExtraTreesClassifier(5, random_state=0), RAW, refused=FAMILY),
     "forest_scaled": fitted(
         "`RandomForestClassifier` behind a scaler", lambda: make_pipeline(StandardScaler(), forest()), refused=FAMILY
@@ -95,7 +95,7 @@ ENTRIES: dict[str, Entry] = {
         "`RandomForestClassifier`, text in a ColumnTransformer",
         lambda: _encoded(forest()),
         MIXED,
-        refused=FAMILY | {"Guard": "text"},
+        refused=FAMILY,
     ),
     "forest_isotonic": fitted(
         "forests, isotonic calibration",
@@ -146,18 +146,18 @@ ENTRIES: dict[str, Entry] = {
         RAW_CANCER,
         refused=BOOSTED,
     ),
-    "boosted_gaps": fitted("`HistGradientBoostingClassifier`, gaps", histogram, GAPS, refused=BOOSTED | {"Guard": "gaps"}),
+    "boosted_gaps": fitted("`HistGradientBoostingClassifier`, gaps", histogram, GAPS, refused=BOOSTED),
     "boosted_gaps_scaled": fitted(
         "`HistGradientBoostingClassifier` behind a scaler, gaps",
         lambda: make_pipeline(StandardScaler(), histogram()),
         GAPS,
-        refused=BOOSTED | {"Guard": "gaps"},
+        refused=BOOSTED,
     ),
     "boosted_categories": fitted(
         "`HistGradientBoostingClassifier`, categories by type",
         lambda: histogram(min_samples_leaf=5),
         _typed(),
-        refused=BOOSTED | {"Guard": "text"},
+        refused=BOOSTED,
     ),
     "boosted_codes": fitted(
         "`HistGradientBoostingClassifier`, codes",

@@ -30,7 +30,7 @@ from tests.zoo.nets import own
 from tests.zoo.tables import CANCER, FRAME, GAPS, MIXED, NAMED, RAW, WINE
 
 # What fills a gap changes with the neighbours on the way.
-NEIGHBOURS = {"Guard": "gaps"} | {
+NEIGHBOURS = {
     name: why
     for name, why in not_followed("filled otherwise on the way").items()
     if name not in ("audit", "assert_far_field", *BENT)
@@ -125,36 +125,28 @@ ENTRIES = {
     "polynomial": behind(
         "`PolynomialFeatures`", StandardScaler(), PolynomialFeatures(2), refused=not_followed("products of columns") | BENT
     ),
-    "imputer": behind(
-        "`SimpleImputer`, rows with gaps", SimpleImputer(), StandardScaler(), table=GAPS, refused={"Guard": "gaps"}
-    ),
+    "imputer": behind("`SimpleImputer`, rows with gaps", SimpleImputer(), StandardScaler(), table=GAPS),
     "imputer_median": behind(
         "`SimpleImputer(add_indicator=True)`",
         SimpleImputer(add_indicator=True),
         StandardScaler(),
         table=GAPS,
-        refused={"Guard": "gaps"},
     ),
     "knn_imputer": behind("`KNNImputer`, rows with gaps", KNNImputer(), StandardScaler(), table=GAPS, refused=NEIGHBOURS),
     "one_hot_encoder": behind(
         "`OneHotEncoder` beside a scaler, text and codes",
         _mixed(OneHotEncoder()),
         table=MIXED,
-        refused={"Guard": "not numbers"},
     ),
-    "ordinal_encoder": behind(
-        "`OrdinalEncoder` beside a scaler", _mixed(OrdinalEncoder()), table=MIXED, refused={"Guard": "not numbers"}
-    ),
+    "ordinal_encoder": behind("`OrdinalEncoder` beside a scaler", _mixed(OrdinalEncoder()), table=MIXED),
     "target_encoder": behind(
         "`TargetEncoder` beside a scaler",
         _mixed(TargetEncoder(random_state=0, cv=2)),
         table=MIXED,
-        refused={"Guard": "not numbers"},
     ),
     "selector": behind(
         "columns by their types, pandas output",
         _typed(OneHotEncoder(sparse_output=False)),
         table=MIXED,
-        refused={"Guard": "not numbers"},
     ),
 }

@@ -11,7 +11,7 @@ from knowlimits.auditing.find.findings import Findings, find
 from knowlimits.auditing.find.subject import read_subject
 from knowlimits.auditing.find.table import Table
 from knowlimits.auditing.show import text
-from knowlimits.auditing.show.sentences import notes, verdict
+from knowlimits.auditing.show.sentences import guarded_file, notes, verdict
 from knowlimits.progress import progress_bar
 
 
@@ -37,10 +37,12 @@ class Audit:
         steepest: the direction in which the model is most confident of the rarest class, a row for each column that moves what
             the networks take in a straight line.
         detection: a row for each way, ``"one_column"`` or ``"any_direction"``, radius and score: area under the ROC curve, and
-            what the usual threshold refuses.
+            shares of the test rows that a threshold keeps and of the moved rows that it refuses. It is that which accepts 95%
+            of the test rows; of ``"unfamiliarity"`` the guard's own, `Guard.threshold_`.
         remedies: a row for the model and each remedy: what it does far away, and what it costs near by.
         left_out: columns that were not moved, and why.
         notes: what was sampled, and what could not be done.
+        next_step: the lines that make a guarded file of the model: of Python, or for a shell.
     """
 
     verdict: tuple[str, ...]
@@ -51,10 +53,11 @@ class Audit:
     remedies: Table
     left_out: dict[str, str]
     notes: tuple[str, ...]
+    next_step: tuple[str, ...]
     _found: Findings = field(repr=False)
 
     def __str__(self) -> str:
-        return text.page(self._found)
+        return text.page(self._found, self.next_step)
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
@@ -100,7 +103,7 @@ class Audit:
         """
         from knowlimits.auditing.show.html import write_report
 
-        write_report(self._found, path, overwrite)
+        write_report(self._found, self.next_step, path, overwrite)
 
 
 def audit(
@@ -181,5 +184,6 @@ def audit(
         remedies=found.remedies,
         left_out=found.columns.left_out,
         notes=tuple(notes(found)),
+        next_step=guarded_file(outputs, found.columns.shape),
         _found=found,
     )

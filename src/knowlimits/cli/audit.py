@@ -1,6 +1,9 @@
 """`knowlimits audit`: the report on a person's own model."""
 
+import dataclasses
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,8 +100,21 @@ def audit(
         random_state=seed,
         verbose=sys.stderr.isatty(),
     )
+    given = {"--target": target, "--test": test, "--outputs": outputs, "--output": output, "--seed": seed or None}
+    several = {"--input-shape": input_shape, "--trusted": trusted}
+    found = dataclasses.replace(found, next_step=(_guarded(model, data, given, several),))
     if html is not None:
         found.to_html(html, overwrite=force)
     print(found)
     if html is not None:
         print(f"\nThe report: {html}")
+
+
+def _guarded(model: Path, data: Path, given: dict[str, Any], several: dict[str, Sequence[Any]]) -> str:
+    """The command that makes a guarded file of the same model, with the options that were given: of a value, and of several."""
+    words = ["knowlimits", "guard", model, data]
+    for name, value in given.items():
+        words += [] if value is None else [name, value]
+    for name, values in several.items():
+        words += [name, *values] if values else []
+    return shlex.join(map(str, [*words, "--out", "guarded.onnx"]))

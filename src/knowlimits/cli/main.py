@@ -12,7 +12,9 @@ from cyclopts import App
 
 import knowlimits
 from knowlimits.cli.audit import audit
+from knowlimits.cli.check import check
 from knowlimits.cli.detect import detect
+from knowlimits.cli.guard import guard
 from knowlimits.cli.mistakes import explained
 from knowlimits.cli.regions import regions
 from knowlimits.cli.reproduce import reproduce
@@ -25,24 +27,28 @@ app = App(
     # `main` says what an interruption leaves.
     suppress_keyboard_interrupt=False,
 )
-for command in (reproduce, search, regions, detect, audit):
+for command in (reproduce, search, regions, detect, audit, guard, check):
     app.command(command)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; mistakes give one line and exit status 2, Ctrl-C exits with 130, a closed pipe with 141.
 
+    A command may return another status, which says what it has found.
+
     Args:
         arguments: those after the command's name; the process's own without them.
     """
     try:
-        app(
+        status = app(
             sys.argv[1:] if arguments is None else arguments,
             result_action="return_value",
             exit_on_error=False,
             print_error=False,
         )
         _flush()
+        if status:
+            _leave(status)
     except KeyboardInterrupt:
         _leave(130, "interrupted; what was finished is kept.")
     except SystemExit as end:

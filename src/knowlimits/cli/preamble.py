@@ -65,6 +65,13 @@ def check_whole(name: str, value: int, least: int, most: float = float("inf")) -
         raise UsageError(f"{name} must be at least {least}{limit}. Got {value} instead.")
 
 
+def check_between(name: str, value: float, low: float, high: float) -> None:
+    """Raise unless a number lies between two others."""
+    if not low < value < high:
+        limit = f"above {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+        raise UsageError(f"{name} must be {limit}. Got {value:g} instead.")
+
+
 def check_seed(seed: int) -> None:
     """Raise unless scikit-learn takes a seed."""
     check_whole("--seed", seed, 0, 2**32 - 1)

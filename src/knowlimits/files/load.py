@@ -8,7 +8,7 @@ from typing import Any
 from knowlimits.files.boosters.read import READERS
 from knowlimits.files.onnx.read import read_onnx
 from knowlimits.files.pt2.read import pickled, read_pt2
-from knowlimits.files.saved import unpack
+from knowlimits.files.saved.file import unpack
 from knowlimits.files.skops import is_skops, read_skops
 
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
@@ -17,7 +17,7 @@ _LONGEST_HEADER = 10**8
 
 
 def load(path: str | os.PathLike, device: str = "cpu", trusted: Sequence[str] = (), *, output: str | None = None) -> Any:
-    """Read a classifier that `save` wrote, or one of others.
+    """Read a classifier or a guard that `save` wrote, or a classifier of others.
 
     That is an ONNX file (.onnx), a `torch.export` program (.pt2), a file of skops (.skops), or what XGBoost (.json, .ubj),
     LightGBM (.txt) or CatBoost (.json, .cbm) saves. No code of a file runs: pickles are refused, and programs are screened
@@ -25,14 +25,15 @@ def load(path: str | os.PathLike, device: str = "cpu", trusted: Sequence[str] = 
 
     Args:
         path: the file; its first bytes say what it is, or its ending where they do not.
-        device: torch device for a classifier of ours.
-        trusted: names of types in a file of skops that it may make, beside those that skops trusts by itself.
+        device: torch device for a classifier of ours, guarded or not.
+        trusted: names of types that a file of skops, or the model of a guard in the format of skops, may make, beside those
+            that skops trusts by itself.
         output: in an ONNX file the value that is the classifier, by its name: an output, or a value in between. Without it that
             is the only output of floats, or of several the one that ends in a softmax over classes, where no other could be
             a classifier as well; labels are followed back to the scores that they are picked by.
 
     Returns:
-        A fitted classifier of ours, a `torch.nn.Module` that returns logits or probabilities, a
+        A fitted classifier of ours or a guard, a `torch.nn.Module` that returns logits or probabilities, a
         `torch.export.ExportedProgram`, what was saved by skops, such as an estimator of scikit-learn, or of a boosting library
         what `knowlimits.read` makes of its classifiers.
 
@@ -67,7 +68,7 @@ def load(path: str | os.PathLike, device: str = "cpu", trusted: Sequence[str] = 
         return read_pt2(content, str(path))
     if kind in READERS:
         return READERS[kind](path.read_bytes(), str(path))
-    return unpack(path, device)
+    return unpack(path, device, trusted)
 
 
 def _kind(start: bytes) -> str:

@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
-# What other readers of CSV take for a number, too: no underscores, no digits of other scripts.
-_NUMBER = re.compile(r"[+-]?((\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
+#: What other readers of CSV take for a number, too: no underscores, no digits of other scripts.
+NUMBER = re.compile(r"[+-]?((\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 # Whole numbers that can be written in one way only, so that no two labels become one; int64 holds them.
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 # Letters of a label, as files of ours have them.
@@ -32,7 +32,17 @@ def read_table(path: str | os.PathLike, target: str) -> tuple[np.ndarray, np.nda
         ValueError: if it is no such table; the text says where and why, rows being counted as lines of the file.
         OSError: if it cannot be read.
     """
-    names, rows = _cells(path)
+    names, rows = cells(path)
+    labels = take_labels(path, names, rows, target)
+    return _numbers(path, names, rows), labels, names
+
+
+def take_labels(path: str | os.PathLike, names: list[str], rows: list[tuple[int, list[str]]], target: str) -> np.ndarray:
+    """The labels of a table, ``(n,)``, whose column is taken out of `names` and of `rows`.
+
+    Raises:
+        ValueError: if there is no such column, or a row has no label.
+    """
     if names.count(target) != 1:
         raise ValueError(f"{path} must have one column {target!r}. Got {', '.join(names)[:_MOST]}.")
     at = names.index(target)
@@ -48,9 +58,9 @@ def read_table(path: str | os.PathLike, target: str) -> tuple[np.ndarray, np.nda
             )
         if "\0" in labels[-1]:
             # numpy leaves them out at the end of text.
-            raise ValueError(f"{path}, row {line}, column {target!r}, must be text. Got a NUL in {_shown(labels[-1])}.")
+            raise ValueError(f"{path}, row {line}, column {target!r}, must be text. Got a NUL in {shown(labels[-1])}.")
     del names[at]
-    return _numbers(path, names, rows), _labels(labels), names
+    return _labels(labels)
 
 
 def _labels(texts: list[str]) -> np.ndarray:
@@ -73,7 +83,7 @@ def read_numbers(path: str | os.PathLike, columns: list[str] | None = None) -> t
         ValueError: if it is no such table; the text says where and why, rows being counted as lines of the file.
         OSError: if it cannot be read.
     """
-    names, rows = _cells(path)
+    names, rows = cells(path)
     if columns is not None:
         missing = [name for name in columns if name not in names]
         others = [name for name in names if name not in columns]
@@ -88,7 +98,7 @@ def read_numbers(path: str | os.PathLike, columns: list[str] | None = None) -> t
     return _numbers(path, names, rows), names
 
 
-def _cells(path: str | os.PathLike) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def cells(path: str | os.PathLike) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The names of a table's columns, and its rows, which are as long, with the lines where they begin."""
     rows: list[tuple[int, list[str]]] = []
     begins = 1
@@ -118,8 +128,8 @@ def _numbers(path: str | os.PathLike, names: list[str], rows: list[tuple[int, li
     for number, (line, row) in enumerate(rows):
         for k, entry in enumerate(row):
             text = entry.strip(" \t")
-            if not _NUMBER.fullmatch(text):
-                what = "nothing" if not text else _shown(entry)
+            if not NUMBER.fullmatch(text):
+                what = "nothing" if not text else shown(entry)
                 raise ValueError(f"{path}, row {line}, column {names[k]!r}, must be a number. Got {what}.")
             values[number, k] = float(text)
     if not np.isfinite(values).all():
@@ -128,5 +138,6 @@ def _numbers(path: str | os.PathLike, names: list[str], rows: list[tuple[int, li
     return values
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """A cell in a message."""
     return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r} and {len(text) - _SHOWN:,} letters more"

@@ -253,7 +253,7 @@ class Asymptotes(Domain):
         if x.errors:
             moved = (x.errors[0] != 0).any(1) | (x.errors[1] != 0).any(1)
             self.changes.doubted((~clear | moved)[:, None], owners)
-            errors = torch.where(rate == 0, 0.0, torch.inf), torch.full_like(offset, torch.inf)
+            errors = torch.where(rate == 0, torch.zeros_like(rate), torch.inf), torch.full_like(offset, torch.inf)
         return Ray(rate, offset, owners.expand(offset.shape), errors, tail)
 
     def fixed(self, func: Any, args: list[Any], kwargs: dict[str, Any], traced: list[Ray]) -> Any:
@@ -292,8 +292,10 @@ class Asymptotes(Domain):
 
     def _smooth(self, entry: Smooth, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Ray:
         x = args[0]
-        check_finite(name_of(func), x.rate, x.offset)
         (slope_below, below), (slope_above, above) = entry.asymptotes(*args[1:], **kwargs)
+        # A constant of minus infinity, as where a choice rules something out, has the limit itself.
+        ruled_out = (x.offset == -torch.inf) & (x.rate == 0) & (slope_below == 0)
+        check_finite(name_of(func), x.rate, torch.where(ruled_out, 0.0, x.offset))
         value = first(func(x.offset, *args[1:], **kwargs))
         moves, up = x.rate != 0, x.rate > 0
         tail = max(x.rest.tail, entry.tail) if self.changes.moving(moves, x.owners) else x.rest.tail
@@ -305,7 +307,7 @@ class Asymptotes(Domain):
         if x.errors:
             self.changes.crossed(x.rate, torch.ones_like(x.offset), x.owners, (x.errors[0], torch.zeros_like(x.offset)))
             steepness = entry.steepness(*args[1:], **kwargs)
-            made = SMOOTH * (steepness * (1 + x.offset.abs()) + offset.abs())
+            made = SMOOTH * (steepness * (1 + torch.where(ruled_out, 0.0, x.offset).abs()) + offset.abs())
             for place, height in entry.steps(*args[1:], **kwargs):
                 made = made + height * ((x.offset - place).abs() <= x.errors[1] + EPS * abs(place))
             errors = (steepness * x.errors[0] + EPS * (slope * x.rate).abs(), steepness * x.errors[1] + made)

@@ -33,7 +33,7 @@ class Changes:
         with torch.no_grad():
             check_finite("a maximum", rate, offset)
             crossing = torch.where(rate == 0, -torch.inf, -offset / rate)
-            self.radius = torch.maximum(self.radius, owned.largest(crossing, owners, self.rays))
+            self.met(crossing, owners)
             if errors is None:
                 return
             clear = (rate.abs() > errors[0]) | (
@@ -43,6 +43,10 @@ class Changes:
                 # Numbers that are equal bit for bit are one candidate given twice.
                 clear |= (counts == 0) | ((rate == 0) & (offset == 0))
             self.doubted(~clear, owners)
+
+    def met(self, last: Tensor, owners: Tensor) -> None:
+        """Note the last `a` at which each number changes, minus infinity for those that do not."""
+        self.radius = torch.maximum(self.radius, owned.largest(last, owners, self.rays))
 
     def last(self, rays: Tensor, radius: Tensor) -> None:
         """Note the last changes of some rays, which may be there several times."""

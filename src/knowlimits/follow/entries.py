@@ -238,6 +238,11 @@ def _columns_as_windows(x: Tensor, output: Any, kernel: Any, dilation: Any, padd
     return torch.conv_transpose2d(x.unflatten(2, sizes), weight, None, stride, padding, left, 1, dilation)
 
 
+def _distances(x: Tensor, y: Tensor, p: float = 2, *_: Any) -> Tensor:
+    """Lengths of all differences of rows."""
+    return torch.linalg.vector_norm(x.unsqueeze(-2) - y.unsqueeze(-3), p, -1)
+
+
 def _trilinear(x: Tensor, y: Tensor, z: Tensor, *expanded: Any) -> Tensor:
     *axes, summed = expanded[:4]
     for axis in range(x.ndim + len(axes[0])):
@@ -271,6 +276,7 @@ register("addcmul", Rewrite(lambda x, a, b, value=1: x + value * (a * b)))
 register("addcdiv", Rewrite(lambda x, a, b, value=1: x + value * (a / b)))
 register("glu", Rewrite(lambda x, dim=-1: (lambda a, b: a * b.sigmoid())(*x.chunk(2, dim))))
 register("_trilinear", Rewrite(_trilinear))
+register("_cdist_forward _euclidean_dist", Rewrite(_distances))
 register("_scaled_dot_product_flash_attention_for_cpu", Rewrite(_attention))
 register("im2col", Rewrite(_windows_as_columns))
 register("col2im", Rewrite(_columns_as_windows))

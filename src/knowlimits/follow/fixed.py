@@ -115,7 +115,7 @@ def falling(func: Any, x: Ray, changes: Changes) -> Ray | None:
     if x.errors:
         # What falls for certain is at its limit; how steep the function is at others has no bound.
         changes.doubted(x.errors[0] >= x.rate.abs().clamp_min(torch.finfo(x.dtype).tiny), x.owners)
-        errors = torch.zeros_like(offset), torch.where(falls, 0.0, torch.inf)
+        errors = torch.zeros_like(offset), torch.where(falls, torch.zeros_like(offset), torch.inf)
     return Ray(torch.zeros_like(offset), offset, x.owners, errors, tail)
 
 

@@ -28,7 +28,7 @@ def jump(entry: Jump, func: Any, args: list[Any], changes: Changes) -> Ray:
     if y is None:
         rate, offset, owners, errors = x.rate, x.offset, x.owners, x.errors
     else:
-        one, other = (a if isinstance(a, Ray) else constant(_tensor(a), args) for a in (x, y))
+        one, other = (a if isinstance(a, Ray) else constant(as_tensor(a), args) for a in (x, y))
         rate, offset, owners, errors = difference(one, other)
         size = 1 + one.offset.abs() + other.offset.abs()
         if not isinstance(y, Ray):
@@ -57,6 +57,7 @@ def difference(x: Ray, y: Ray) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Te
     return rate, offset, owners, (x.errors[0] + y.errors[0], x.errors[1] + y.errors[1])
 
 
-def _tensor(a: Any) -> Tensor:
+def as_tensor(a: Any) -> Tensor:
+    """What is compared, as a tensor."""
     # A number would be rounded to torch's default precision.
     return a if isinstance(a, Tensor) else torch.tensor(a, dtype=torch.float64)

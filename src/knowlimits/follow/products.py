@@ -29,7 +29,7 @@ def product(func: Any, x: Ray, y: Ray, changes: Changes) -> Ray:
         Refused: where numbers that both move are multiplied, or one that moves by one that dies away too slowly.
     """
     check_finite(name_of(func), x.rate, x.offset, y.rate, y.offset)
-    owners = _owners(func, x, y)
+    owners = owners_of(func, x, y)
     one, other = torch.ones_like(x.offset, dtype=torch.float64), torch.ones_like(y.offset, dtype=torch.float64)
     moves = [(t.rate != 0).to(torch.float64) for t in (x, y)]
     if bool(func(moves[0], moves[1]).any()):
@@ -103,7 +103,7 @@ def _quotient_bounds(x: Ray, y: Ray, rate: Tensor, offset: Tensor, owners: Tenso
     return torch.where(over, 0.0, bound(rate, x.errors[0])), bound(offset, mine)  # type: ignore[index]
 
 
-def _owners(func: Any, x: Ray, y: Ray) -> Tensor:
+def owners_of(func: Any, x: Ray, y: Ray) -> Tensor:
     """Owners of a product: those of both, without the axis that a product of matrices runs over."""
     name = name_of(func)
     mine, its = x.owners, y.owners

@@ -11,6 +11,8 @@ from knowlimits._machine import rows_at_a_time
 from knowlimits.follow import owners as owned
 from knowlimits.follow.asymptotes import Asymptotes
 from knowlimits.follow.changes import Changes
+from knowlimits.follow.curve import Curve, endless
+from knowlimits.follow.curves import Squares
 from knowlimits.follow.departures import Departing, Departures
 from knowlimits.follow.dual import Ray
 from knowlimits.follow.evaluator import Evaluator
@@ -27,6 +29,7 @@ class Rays:
         errors: bounds on the rounding errors of rate and offset, or None.
         largest: how many numbers the largest tensor had on the way.
         axes: along which of the output's axes the ray changes; none where there is one ray, or where it makes no difference.
+        curved: where the output grows as a square does, so that rate and offset say nothing; None where it does nowhere.
     """
 
     rate: Tensor
@@ -36,6 +39,7 @@ class Rays:
     errors: tuple[Tensor, Tensor] | None
     largest: int
     axes: list[int]
+    curved: Tensor | None = None
 
 
 @dataclass
@@ -91,6 +95,7 @@ def follow(
     batch_axes: int = 1,
     certify: bool = False,
     errors: tuple[Tensor, Tensor] | None = None,
+    squares: bool = False,
 ) -> Rays:
     """Push rays through a module.
 
@@ -101,13 +106,14 @@ def follow(
         batch_axes: number of axes that count rays.
         certify: bound the rounding errors and say which rays were decided beyond them.
         errors: bounds on errors that directions and origins come with, of their shape; without them these are exact.
+        squares: whether the output may grow as a square does, which is said in `curved` then.
 
     Raises:
         UnsupportedOperation: for an operation that has no entry in the table, or not with these arguments.
         OverflowError: where numbers pass the largest float.
     """
     changes, evaluator, traced = _start(origins, directions, batch_axes, certify, errors)
-    return _rays(evaluator.run(module, traced), changes, evaluator, certify)
+    return _rays(evaluator.run(module, traced), changes, evaluator, certify, squares)
 
 
 def follow_several(module: Callable[[Tensor], tuple[Tensor, ...]], origins: Tensor, directions: Tensor) -> tuple[Rays, ...]:
@@ -168,11 +174,19 @@ def _start(
         errors = torch.zeros_like(origins), torch.zeros_like(origins)
     changes = Changes(rows.numel(), origins)
     # A clone: a model may work in place on its input.
-    return changes, Evaluator(Asymptotes(changes)), Ray(directions.clone(), origins.clone(), labels, errors)
+    return changes, Evaluator(Squares(Asymptotes(changes))), Ray(directions.clone(), origins.clone(), labels, errors)
 
 
-def _rays(out: Tensor, changes: Changes, evaluator: Evaluator, certify: bool = False) -> Rays:
+def _rays(out: Tensor, changes: Changes, evaluator: Evaluator, certify: bool = False, squares: bool = False) -> Rays:
     """What is known of an output when the model has run."""
+    curved = None
+    if isinstance(out, Curve):
+        if bool(endless(out).any()):
+            raise evaluator.refuse("the output", "endless")
+        if not squares:
+            raise evaluator.refuse("the output", "square")
+        curved, out = (out.quadratic != 0) | out.ray.offset.isnan(), out.ray
+        out = Ray(torch.where(curved, 0.0, out.rate), torch.where(curved, 0.0, out.offset), out.owners, out.errors)
     if not isinstance(out, Ray):
         # The output does not hang on the input at all.
         zero = torch.zeros_like(out)
@@ -185,4 +199,6 @@ def _rays(out: Tensor, changes: Changes, evaluator: Evaluator, certify: bool = F
     if not torch.equal(placed := owned.core(out.owners).reshape(-1), torch.arange(len(placed), device=placed.device)):
         raise evaluator.refuse("the output", "mixed")
     certain = ~changes.undecided if certify else None
-    return Rays(out.rate, out.offset, changes.radius, certain, out.errors, evaluator.largest, owned.varying_axes(out.owners))
+    return Rays(
+        out.rate, out.offset, changes.radius, certain, out.errors, evaluator.largest, owned.varying_axes(out.owners), curved
+    )

@@ -67,6 +67,17 @@ _HINTS = {
     "order": "it puts values in order, which is not followed: amax, amin, maximum, minimum and max pooling are.",
     "product": "a product, quotient or power of values that all grow along the ray is not followed (attention, gating): bring "
     "all but one of them to a limit first, by sigmoid, tanh, softmax or torch.nn.LayerNorm.",
+    "square": "it is given what grows as a square does along the ray, a product or power of values that both grow: sums, "
+    "maxima, comparisons, quotients, square roots and what comes to a limit (sigmoid, softmax, logsumexp, exp of what falls) "
+    "are followed: give it one of these, or the values themselves.",
+    "cube": "a product of more than two values that all grow along the ray is not followed: bring all but two of them to a "
+    "limit first, by sigmoid, tanh, softmax or torch.nn.LayerNorm.",
+    "cancelled": "squares of what grows along the ray cancel up to rounding, or are too small for floats, so that what decides "
+    "is not known: take out what they share before anything is squared.",
+    "endless": "a condition makes it infinite, or no number, along the ray, so that it has no limit: look at what is made of "
+    "it, or give the condition's other side a number.",
+    "written": "what grows as a square does along the ray is written over a value that does not: make a new one, by an "
+    "operation that is not in place.",
     "slow": "it multiplies a value that grows by one that comes to its limit too slowly for the product to have one that is "
     "known: gate by sigmoid, tanh or softmax, or bring the other to a limit too, by torch.nn.LayerNorm.",
     "pole": "what it is given tends to a place where it has no value, or jumps (0 for a quotient, a root or a logarithm): add "

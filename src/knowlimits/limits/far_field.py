@@ -22,7 +22,7 @@ from knowlimits.follow.joints import softmax
 from knowlimits.limits.settled import by_members, leads, settled
 from knowlimits.model.endings import Outputs
 from knowlimits.model.model import Model
-from knowlimits.model.network import Network
+from knowlimits.model.network import Network, as_probabilities
 from knowlimits.model.outputs import asymptotes_of
 from knowlimits.model.read import read, read_at
 from knowlimits.model.stack import Stack
@@ -51,8 +51,9 @@ class FarField:
         certified: ``(members, n)``: whether each decision (which unit is active, which class grows fastest) lay beyond the
             bound on its rounding error; None unless asked for.
         rate: ``(members, n, classes)``: each logit is eventually ``rate * a + offset``. None for a classifier without logits.
-        offset: ``(members, n, classes)``, or None. Where a model returns probabilities that cannot be undone, they are the
-            logarithms of their limits, of rate 0; nan along columns that steps slow down without end.
+        offset: ``(members, n, classes)``, or None. Where a model returns probabilities that cannot be undone, and along rays
+            on which a logit grows as a square does (of distances, say), they are the logarithms of the limits of
+            probabilities, of rate 0; nan along columns that steps slow down without end.
     """
 
     origins: np.ndarray
@@ -210,21 +211,55 @@ def _followed(
 def _follow(network: Network | Stack, x: Tensor, d: Tensor, certify: bool, settle: bool, noted: Callable[[int], None]) -> _Part:
     n = len(x)
     function, starts, steps, axes = by_members(network, x, d)
-    rays = follow(function, starts, steps, batch_axes=axes, certify=certify)
+    # Probabilities that a model returns itself stay as they are, whatever they add up to.
+    given = isinstance(network, Network) and network.returns is Outputs.PROBABILITIES
+    rays = follow(function, starts, steps, batch_axes=axes, certify=certify, squares=not given)
     noted(rays.largest)
     rate, offset = asymptotes_of(network, rays.rate, rays.offset)
     certified = None
     if rays.certain is not None:
         certified = rays.certain.reshape(-1, n).expand(len(rate), n)
-        if isinstance(network, Stack) or network.returns is not Outputs.PROBABILITIES:
+        if not given:
             certified = certified & _leaders_are_clear(network, rays, rate, offset)
-    # Probabilities that a model returns itself stay as they are, whatever they add up to.
-    given = isinstance(network, Network) and network.returns is Outputs.PROBABILITIES
     probs = offset.exp() if given else softmax(rate, offset, -1)[1]
     radius = rays.radius.reshape(-1, n)
     # Not for gradients of a limit, to which it has nothing to say.
     nearer = settled(network, x, d, radius) if settle else radius
-    return _Part(probs, radius.expand(len(rate), n), nearer.expand(len(rate), n), certified, rate, offset)
+    part = _Part(probs, radius.expand(len(rate), n), nearer.expand(len(rate), n), certified, rate, offset)
+    if rays.curved is None or not isinstance(network, Network):
+        return part
+    return _squared(network, rays.curved.any(-1).any(0).nonzero()[:, 0], x, d, certify, part)
+
+
+def _squared(network: Network, some: Tensor, x: Tensor, d: Tensor, certify: bool, part: _Part) -> _Part:
+    """The same, where logits grow as squares do along some rays: of these the limits of probabilities are followed."""
+
+    def probabilities(at: Tensor) -> Tensor:
+        return as_probabilities(network(at), Outputs.LOGITS)
+
+    ends = follow(probabilities, x[some], d[some], certify=certify)
+    probs = network.spread(ends.offset)
+
+    def put(whole: Tensor, value: Tensor) -> Tensor:
+        shape = (len(whole), len(some), *whole.shape[2:])
+        return whole.index_copy(1, some, value.expand(shape))
+
+    radius = ends.radius.reshape(-1, len(some))
+    certain = None if ends.certain is None else ends.certain.reshape(-1, len(some))
+    return _Part(
+        put(part.probs, probs),
+        put(part.radius, radius),
+        put(part.settled, radius),
+        None if part.certified is None or certain is None else put(part.certified, certain),
+        put(part.rate, torch.zeros_like(probs)),
+        put(part.offset, probs.log()),
+    )
+
+
+def logits_along(network: Network | Stack, x: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    """Rates and offsets of a network's logits as `FarField` has them, with gradients, ``(members, n, classes)`` each."""
+    part = _follow(network, x, d, False, False, lambda _: None)
+    return part.rate, part.offset
 
 
 def _leaders_are_clear(network: Network | Stack, rays: Rays, rate: Tensor, offset: Tensor) -> Tensor:

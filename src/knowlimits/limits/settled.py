@@ -55,7 +55,11 @@ def settled(network: Network | Stack, x: Tensor, d: Tensor, radius: Tensor) -> T
         return radius
     rays = far.any(0).nonzero()[:, 0]
     function, starts, steps, axes = by_members(network, x[rays], d[rays])
-    end = _End.of(network, follow(function, starts, steps, axes, certify=True), len(radius))
+    try:
+        end = _End.of(network, follow(function, starts, steps, axes, certify=True), len(radius))
+    except UnsupportedOperation:
+        # Logits that are no lines, as those that grow as squares do.
+        return radius
     search = _Search(radius[:, rays], far[:, rays])
     while bool((open_ := search.open.any(0)).any()):
         some = open_.nonzero()[:, 0]

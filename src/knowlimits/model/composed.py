@@ -24,7 +24,7 @@ from knowlimits.model.network import as_probabilities
 _TINY = 2.0**-1000
 
 
-class Columns(nn.Module):
+class Picked(nn.Module):
     """Some columns of a table, ``(n, columns) -> (n, chosen)``.
 
     Args:

@@ -24,6 +24,8 @@ _DRAWS, _DRAWN_ON = 10, 8
 _FAR = 1e3
 # Rounding of what adds up to 1, and of one way to compute a softmax beside another.
 _SAME = 1e-6
+# Whether a function of what is returned without some squashing operations, and a logarithm, gives the outputs far out, too.
+_Holds = Callable[[tuple[int, ...], bool, Callable[[Tensor], Tensor]], bool]
 
 
 def look(module: nn.Module, rows: Tensor, outputs: Outputs | None = None, otherwise: Outputs | None = None) -> Network:
@@ -103,7 +105,21 @@ def _looked(module: nn.Module, rows: Tensor, outputs: Outputs | None, otherwise:
             output = call(_some(rows, 2))
         return axes.arranged(output) if output.shape == two.shape and again.count == count else None
 
-    ending, kind = _ending(seen, lambda: _far(call, rows, axes), count, without, outputs, otherwise)
+    def holds(places: tuple[int, ...], logged: bool, again: Callable[[Tensor], Tensor]) -> bool:
+        """Whether what was found near by is so far out, too: a guard is all but the model alone near its data."""
+        for x in _far_rows(rows):
+            try:
+                output = axes.arranged(call(x))
+                with counted(places, logged):
+                    made = again(axes.arranged(call(x)))
+            except (ValueError, TypeError, NotImplementedError):
+                continue
+            finite = (output.isfinite() & made.isfinite()).all(-1)
+            if not torch.allclose(made[finite], output[finite], rtol=0, atol=_SAME):
+                return False
+        return True
+
+    ending, kind = _ending(seen, lambda: _far(call, rows, axes), count, without, holds, outputs, otherwise)
     return Network(module, axes, seen.shape[0], ending, Outputs.LOGITS if ending else kind, **found)
 
 
@@ -170,7 +186,7 @@ def _layout(fewer: Tensor, more: Tensor, rows: int) -> Axes | None:
 def _far(call: Callable[[Tensor], Tensor], rows: Tensor, axes: Axes) -> Tensor:
     """Outputs near by and far out, ``(rows, outputs)``, finite ones."""
     found = [axes.arranged(call(_some(rows, 2))).flatten(0, 1)]
-    for x in (_FAR * _some(rows, 2), -_FAR * _some(rows, 2), _drawn(rows, _FAR)):
+    for x in _far_rows(rows):
         try:
             output = axes.arranged(call(x)).flatten(0, 1)
         except (ValueError, TypeError, NotImplementedError):
@@ -180,18 +196,24 @@ def _far(call: Callable[[Tensor], Tensor], rows: Tensor, axes: Axes) -> Tensor:
     return torch.cat(found)
 
 
+def _far_rows(rows: Tensor) -> tuple[Tensor, ...]:
+    """Rows far out."""
+    return _FAR * _some(rows, 2), -_FAR * _some(rows, 2), _drawn(rows, _FAR)
+
+
 def _ending(
     seen: Tensor,
     farther: Callable[[], Tensor],
     count: int,
     without: Callable[[tuple[int, ...], bool], Tensor | None],
+    holds: _Holds,
     said: Outputs | None,
     otherwise: Outputs | None,
 ) -> tuple[Ending | None, Outputs]:
     """What a forward pass ends in, if that can be taken off, and what it returns."""
     if said is Outputs.LOGITS:
         return None, said
-    ending = _last(seen, count, without)
+    ending = _last(seen, count, without, holds)
     if ending is not None:
         if said not in (None, ending.outputs):
             raise ValueError(
@@ -242,7 +264,12 @@ def _check_said(said: Outputs, outputs: Tensor) -> None:
         )
 
 
-def _last(seen: Tensor, count: int, without: Callable[[tuple[int, ...], bool], Tensor | None]) -> Ending | None:
+def _last(
+    seen: Tensor,
+    count: int,
+    without: Callable[[tuple[int, ...], bool], Tensor | None],
+    holds: _Holds,
+) -> Ending | None:
     """The squashing operation that the outputs come from."""
     alone = [(place,) for place in reversed(range(count))]
     # A sigmoid p that is written again for 1 - p.
@@ -253,9 +280,10 @@ def _last(seen: Tensor, count: int, without: Callable[[tuple[int, ...], bool], T
             continue
         for last in _possible(seen.shape[-1], logged):
             ending = Ending(last, places, count, logged)
-            if torch.allclose(ending.again(logits), seen, rtol=0, atol=_SAME):
+            if torch.allclose(ending.again(logits), seen, rtol=0, atol=_SAME) and holds(places, logged, ending.again):
                 return ending
-        if seen.shape[-1] > 1 and torch.allclose(logits.sigmoid(), seen, rtol=0, atol=_SAME):
+        several = seen.shape[-1] > 1 and torch.allclose(logits.sigmoid(), seen, rtol=0, atol=_SAME)
+        if several and holds(places, logged, torch.sigmoid):
             raise ValueError(
                 f"model must have classes that exclude each other. Got one that ends in {seen.shape[-1]} sigmoids, for labels "
                 "of which several may be true: read each as a model of its own, with that one output."

@@ -16,6 +16,7 @@ from knowlimits._machine import are_small, one_thread, rows_at_a_time
 from knowlimits._torch import CONVOLUTIONS
 from knowlimits.model import words
 from knowlimits.model.arrays import as_points, as_rays, both
+from knowlimits.model.content import FileContent
 from knowlimits.model.copies import copied
 from knowlimits.model.endings import Outputs
 from knowlimits.model.families.family import Family
@@ -46,6 +47,7 @@ class Model:
         own: what was read, where its `predict` is another than the likeliest class.
         input_shape: of one input, where it is known to have several axes: the model takes rows of a table of as many columns,
             too, and puts them into that shape, the last axis the fastest. None for one that takes what it gets as it comes.
+        files: that it was read from, one for each member that has its own; none where it was read from something else.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Model:
     feature_names_in_: tuple[str, ...] | None = None
     own: Any = None
     input_shape: tuple[int, ...] | None = None
+    files: tuple[FileContent, ...] = ()
 
     @cached_property
     def networks(self) -> tuple[Network | Stack, ...]:
@@ -114,7 +117,9 @@ class Model:
         if self.steps is not None or self.n_features_in_ is not None or len(networks) < len(self.inner):
             raise ValueError(f"input_shape must be None for a model that takes tables as they are. Got {shape} instead.")
         own = None if self.own is None else OwnOfShape(self.own, shape)
-        return dataclasses.replace(self, inner=networks, n_features_in_=math.prod(shape), own=own, input_shape=shape)
+        said = {"n_features_in_": math.prod(shape), "own": own, "input_shape": shape}
+        files = tuple(dataclasses.replace(file, input_shape=shape) for file in self.files)
+        return dataclasses.replace(self, inner=networks, files=files, **said)
 
     @property
     def members(self) -> int:
@@ -172,7 +177,7 @@ class Model:
                 alone += [Network(_alone(network, i, pad)) for i in range(network.members)]
             else:
                 alone.append(network)
-        return [dataclasses.replace(self, inner=(network,)) for network in alone]
+        return [dataclasses.replace(self, inner=(network,), files=()) for network in alone]
 
     def member(self, index: int) -> "Model":
         """One member.

@@ -50,3 +50,8 @@ def program_shape(program: torch.export.ExportedProgram) -> tuple[int, ...] | No
     if len(taken) != 1 or not isinstance(taken[0], Tensor) or not all(isinstance(size, int) for size in taken[0].shape[1:]):
         return None
     return tuple(taken[0].shape[1:])
+
+
+def place_names(shape: tuple[int, ...]) -> list[str]:
+    """What the places of one input are called as columns of a table: x[3, 1] is what ``X[:, 3, 1]`` has."""
+    return [f"x[{', '.join(map(str, place))}]" for place in np.ndindex(*shape)]

@@ -19,13 +19,15 @@ from knowlimits.ood.detectors.base import Detector
 from knowlimits.ood.detectors.source import Ahead, Inputs, Seen, Source
 from knowlimits.ood.detectors.view import View
 from knowlimits.ood.remedies import REMEDIES
-from knowlimits.ood.remedies.applied import Applied, Guarded
+from knowlimits.ood.remedies.applied import Applied, Guarded, Own
 from knowlimits.ood.remedies.guard import Guard
 
 #: The model and its remedies.
 AS_IT_IS, LAPLACE, GUARDED = "model", "laplace", "guard"
 #: The entropies of each, by their names as scores.
 ENTROPIES = {remedy: one.score for remedy, one in REMEDIES.items()}
+#: The guard's own score.
+UNFAMILIARITY = REMEDIES[GUARDED].own
 
 
 class Panel:
@@ -95,7 +97,8 @@ class Panel:
         if self._inputs is not None:
             inputs = self._inputs.at(X)
             found |= {name: detector.scored(inputs) for name, detector in self._on_inputs.items()}
-        return found | _entropies(self._probabilities(X, seen))
+        found |= _entropies(self._probabilities(X, seen))
+        return found | {name: own.at(X) for name, own in self._own.items()}
 
     @one_blas_thread()
     def along(self, origins: np.ndarray, directions: np.ndarray) -> dict[str, Growth]:
@@ -108,7 +111,8 @@ class Panel:
             inputs = self._inputs.along(origins, directions)
             found |= {name: detector.growth(inputs) for name, detector in self._on_inputs.items()}
         limits = self._limits(origins, directions, ahead)
-        return found | {name: Growth.of(values) for name, values in _entropies(limits).items()}
+        found |= {name: Growth.of(values) for name, values in _entropies(limits).items()}
+        return found | {name: own.along(origins, directions) for name, own in self._own.items()}
 
     def probabilities(self, X: np.ndarray) -> dict[str, np.ndarray]:
         """Those of the model as it is and with each remedy, by their ids, at points, each ``(n, classes)``."""
@@ -129,6 +133,16 @@ class Panel:
         last = ahead if self._last is self._view else self._last and self._last.along(origins, directions)
         rate, offset = (last.rate.features, last.offset.features) if last else (None, None)
         return {name: remedy.along(own, rate, offset) for name, remedy in self.remedies.items()}
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Those that scores bring themselves, by their names: scores above them are refused."""
+        return {name: own.threshold for name, own in self._own.items()}
+
+    @property
+    def _own(self) -> dict[str, Own]:
+        """Scores that remedies have of their own, by their names."""
+        return {REMEDIES[name].own: remedy.own for name, remedy in self.remedies.items() if remedy.own is not None}
 
     @property
     def of_probabilities(self) -> tuple[str, ...]:

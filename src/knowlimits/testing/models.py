@@ -13,7 +13,7 @@ from sklearn.datasets import make_blobs, make_moons
 from sklearn.utils.estimator_checks import check_estimator
 
 from knowlimits.files.load import load
-from knowlimits.files.saved import save
+from knowlimits.files.saved.file import save
 from knowlimits.model.stack import Stack
 from knowlimits.train.classifiers import CLASSIFIERS, StackClassifier, fit_together
 

@@ -244,7 +244,7 @@ def test_a_reading_that_is_wrong_is_refused(monkeypatch: pytest.MonkeyPatch):
 
     def wrong(*args: Any):
         found = right(*args)
-        found.module._base += 0.1
+        found.module.base += 0.1
         return dataclasses.replace(found)
 
     monkeypatch.setattr(kind, "read_xgboost", wrong)

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from knowlimits.auditing.find.places import axes_of, place_names
+from knowlimits.auditing.find.places import axes_of
 from knowlimits.limits.moving import WHOLE_NUMBERS, moving_columns
 from knowlimits.model.arrays import as_points
 from knowlimits.model.model import Model
+from knowlimits.model.shapes import place_names
 from knowlimits.model.steps import Moves
 from knowlimits.ood.sizes import check_size
 

@@ -15,6 +15,8 @@ from knowlimits.ood.panel import Panel
 
 #: Standard deviations by which rows are moved out.
 RADII = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0, np.inf)
+#: The place of one that stands for rows that are not at infinity, in words.
+NEARER = RADII.index(10.0)
 # Rows that are moved, and familiar rows that they are compared with, at most.
 _MOVED, _FAMILIAR = 300, 1000
 
@@ -33,7 +35,9 @@ class Detection:
     Attributes:
         scores: ids of the scores.
         ways: how rows were moved; in any direction only where columns can move together.
-        thresholds: the smallest that accept 95% of the familiar rows, ``(scores,)``.
+        thresholds: the smallest that accept 95% of the familiar rows; of a score that a remedy has of its own that by which it
+            refuses, set on other rows, ``(scores,)``.
+        kept, kept_low, kept_high: shares of the familiar rows up to the threshold, and 95% intervals, ``(scores,)``.
         auroc, auroc_low, auroc_high: areas under the ROC curve, and 95% intervals.
         refused, refused_low, refused_high: shares of the moved rows above the threshold, and 95% intervals.
     """
@@ -41,6 +45,9 @@ class Detection:
     scores: tuple[str, ...]
     ways: tuple[Way, ...]
     thresholds: np.ndarray
+    kept: np.ndarray
+    kept_low: np.ndarray
+    kept_high: np.ndarray
     auroc: np.ndarray
     auroc_low: np.ndarray
     auroc_high: np.ndarray
@@ -50,8 +57,11 @@ class Detection:
 
     @cached_property
     def best(self) -> int:
-        """Place of the score that tells rows at infinity along one column apart the best, and of those refuses the most."""
-        return int(np.argmax(self.auroc[:, 0, -1] + 1e-6 * self.refused[:, 0, -1]))
+        """Place of the score that tells rows at infinity along one column apart the best, of those refuses the most, and of
+        those that are alike there tells rows apart the best nearer by, on the mean over radii.
+        """
+        auroc = self.auroc[:, 0]
+        return int(np.lexsort((auroc[:, :-1].mean(-1), self.refused[:, 0, -1], auroc[:, -1]))[-1])
 
     @cached_property
     def table(self) -> Table:
@@ -70,6 +80,9 @@ class Detection:
                 "auroc_low": column(self.auroc_low),
                 "auroc_high": column(self.auroc_high),
                 "threshold": column(self.thresholds[:, None, None]),
+                "kept": column(self.kept[:, None, None]),
+                "kept_low": column(self.kept_low[:, None, None]),
+                "kept_high": column(self.kept_high[:, None, None]),
                 "refused": column(self.refused),
                 "refused_low": column(self.refused_low),
                 "refused_high": column(self.refused_high),
@@ -93,12 +106,28 @@ def detection(subject: Subject, panel: Panel, rng: np.random.Generator) -> Detec
     moved = np.stack([np.concatenate([values[len(familiar) :], ends[name].limit]) for name, values in near.items()])
     # From (scores, radii, ways, rows).
     moved = moved.reshape(len(near), len(RADII), len(ways), _MOVED).swapaxes(1, 2)
-    thresholds = np.array([threshold(values, 0.95) for values in inside])
+    own = panel.thresholds
+    thresholds = np.array([own.get(name, threshold(values, 0.95)) for name, values in zip(near, inside, strict=True)])
+    kept = (inside <= thresholds[:, None]).sum(-1)
     auroc = aurocs(inside[:, None, None], moved)
     refused = (moved > thresholds[:, None, None, None]).sum(-1)
-    intervals = (*auroc_ends(auroc, len(familiar), _MOVED), *share_interval(refused, _MOVED))
-    auroc_low, auroc_high, refused_low, refused_high = intervals
-    return Detection(tuple(near), ways, thresholds, auroc, auroc_low, auroc_high, refused / _MOVED, refused_low, refused_high)
+    auroc_low, auroc_high = auroc_ends(auroc, len(familiar), _MOVED)
+    refused_low, refused_high = share_interval(refused, _MOVED)
+    kept_low, kept_high = share_interval(kept, len(familiar))
+    return Detection(
+        scores=tuple(near),
+        ways=ways,
+        thresholds=thresholds,
+        kept=kept / len(familiar),
+        kept_low=kept_low,
+        kept_high=kept_high,
+        auroc=auroc,
+        auroc_low=auroc_low,
+        auroc_high=auroc_high,
+        refused=refused / _MOVED,
+        refused_low=refused_low,
+        refused_high=refused_high,
+    )
 
 
 def _drawn(way: Way, columns: Continuous, rng: np.random.Generator) -> np.ndarray:

@@ -10,11 +10,10 @@ from knowlimits.auditing.find.features import is_sure
 from knowlimits.auditing.find.rays import at_once, isotropic
 from knowlimits.auditing.find.subject import Subject
 from knowlimits.auditing.find.table import Table
-from knowlimits.follow import follow
 from knowlimits.limits import far_field
+from knowlimits.limits.far_field import logits_along
 from knowlimits.limits.probabilities import limiting_probabilities
 from knowlimits.metrics import share_interval
-from knowlimits.model.outputs import asymptotes_of
 from knowlimits.ood.panel import Panel
 
 # Directions that are drawn, and how often the steepest of them is improved.
@@ -177,8 +176,7 @@ def _lead(lines: _Lines, origins: np.ndarray, directions: np.ndarray, label: int
         d = torch.from_numpy(directions).requires_grad_()
         ends = []
         for network in lines.subject.model.networks:
-            rays = follow(network, starts, d @ lines.inner)
-            ends.append(asymptotes_of(network, rays.rate, rays.offset))
+            ends.append(logits_along(network, starts, d @ lines.inner))
         rate, offset = (torch.cat(parts) for parts in zip(*ends, strict=True))
         others = torch.cat([rate[..., :label], rate[..., label + 1 :]], -1).amax(-1)
         gap = (rate[..., label] - others).mean(0)

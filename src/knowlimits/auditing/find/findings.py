@@ -37,6 +37,7 @@ class Findings:
         remedies: a row for the model and each remedy.
         disc: the plane of the two columns that matter most; None where no two span one.
         with_gaps: how many rows had gaps, and were left out.
+        categories: how many columns are no numbers.
         without_laplace: why there is no last-layer Laplace, or ``""``.
         without_detectors: why a detector is none for the model, by its name.
     """
@@ -59,6 +60,7 @@ class Findings:
     remedies: Table
     disc: Disc | None
     with_gaps: int
+    categories: int
     without_laplace: str
     without_detectors: dict[str, str]
 
@@ -102,6 +104,7 @@ def find(subject: Subject, layer: str | None, rng: np.random.Generator, step: Ca
         remedies=remedies,
         disc=picture,
         with_gaps=subject.with_gaps,
+        categories=subject.categories,
         without_laplace=panel.without_laplace,
         without_detectors=panel.left_out,
     )

@@ -54,11 +54,6 @@ def as_table(name: str, X: Any, shape: tuple[int, ...] | None) -> Any:
     return array.reshape(len(array), -1)
 
 
-def place_names(shape: tuple[int, ...]) -> list[str]:
-    """What the columns are called: x[3, 1] is what ``X[:, 3, 1]`` has."""
-    return [f"x[{', '.join(map(str, place))}]" for place in np.ndindex(*shape)]
-
-
 def panels(shape: tuple[int, ...]) -> np.ndarray:
     """Which column each place of one input is, as people look at them: ``(panels, rows, columns)``.
 

@@ -94,7 +94,7 @@ def _search(is_off: IsOff, rays: np.ndarray, grid: np.ndarray, result: np.ndarra
         low[found], high[found] = grid[found, k], grid[found, min(k + 1, grid.shape[1] - 1)]
         left = left[~off]
     found = np.setdiff1d(rays, left)
-    for _ in range(_HALVINGS):
+    for _ in range(_HALVINGS if len(found) else 0):
         middle = (low[found] + high[found]) / 2
         still = is_off(found, middle)
         low[found] = np.where(still, middle, low[found])

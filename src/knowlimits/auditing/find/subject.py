@@ -69,6 +69,11 @@ class Subject:
         """Whether all columns of the table move what the networks take in straight lines."""
         return self.model.steps is None or all(column.moves is Moves.AFFINE for column in self.model.steps.columns)
 
+    @property
+    def categories(self) -> int:
+        """How many columns are no numbers, so that the table has codes in their place."""
+        return 0 if self.model.steps is None else sum(column.levels is not None for column in self.model.steps.columns)
+
     @cached_property
     def centre(self) -> np.ndarray:
         """The medians, ``(columns,)``; of columns that stay, which may be codes, values that there are."""
@@ -220,6 +225,17 @@ def _takes_numbers(model: Any) -> bool:
 def some(count: int, most: int, rng: np.random.Generator) -> np.ndarray:
     """Places of at most so many of `count` rows, in their order."""
     return np.arange(count) if count <= most else np.sort(rng.permutation(count)[:most])
+
+
+def label_places(model: Any, y: Any, count: int, rows: int) -> np.ndarray:
+    """Places of labels among the classes of a model, of which there are so many, for so many rows, ``(rows,)``.
+
+    Raises:
+        ValueError: if there are not as many, or one is none of its classes.
+    """
+    labels = _read_labels(model, y)
+    _check_labels("y", labels, count)
+    return _places("y", labels, _classes(model, labels, count), rows)
 
 
 def _read_labels(model: Any, y: Any) -> Any:

@@ -34,7 +34,7 @@ _IN_FEW_DIGITS = ("settled_sd", "settled_sd_95", "settled", "last_unit_sd", "las
 _VALUES = ("last_value",)
 
 
-def write_report(found: Findings, path: str | os.PathLike, overwrite: bool) -> None:
+def write_report(found: Findings, next_step: tuple[str, ...], path: str | os.PathLike, overwrite: bool) -> None:
     """Write the report.
 
     Raises:
@@ -45,11 +45,11 @@ def write_report(found: Findings, path: str | os.PathLike, overwrite: bool) -> N
         check_output(path, overwrite=overwrite)
     except FileExistsError as error:
         raise FileExistsError(f"{error} Pass overwrite=True to replace it.") from None
-    write_atomically(path, render(found).encode())
+    write_atomically(path, render(found, next_step).encode())
 
 
-def render(found: Findings) -> str:
-    """The report as text."""
+def render(found: Findings, next_step: tuple[str, ...]) -> str:
+    """The report as text; it ends with the lines that make a guarded file."""
     environment = Environment(
         loader=PackageLoader("knowlimits.auditing.show", "page"),
         autoescape=select_autoescape(),
@@ -83,6 +83,7 @@ def render(found: Findings) -> str:
         infinity=float("inf"),
         left_out=left_out(found.columns.left_out),
         notes=notes(found),
+        next_step=next_step,
         style=Markup((page / "report.css").read_text(encoding="utf-8")),
         program=Markup((page / "report.js").read_text(encoding="utf-8")),
         data=_json(data),
@@ -153,6 +154,7 @@ def _scores(detection: Detection) -> list[dict[str, Any]]:
             "id": score,
             "label": label(score),
             "threshold": float(detection.thresholds[k]),
+            "kept": round(float(detection.kept[k]), 4),
             "ways": {
                 way: {name: value[k, w].tolist() for name, value in values.items()} for w, way in enumerate(detection.ways)
             },

@@ -6,13 +6,15 @@ import numpy as np
 
 from knowlimits.ood.remedies import REMEDIES
 
+# Scores that remedies have of their own are theirs.
+_OWN = {one.own: f"{one.label}'s {one.own}" for one in REMEDIES.values() if one.own}
 # Columns that are left out and named, of each reason.
 _NAMED = 12
 
 
 def label(name: str) -> str:
     """What a remedy, a score or a way of moving is called, by its id."""
-    return REMEDIES[name].label if name in REMEDIES else name.replace("_", " ")
+    return REMEDIES[name].label if name in REMEDIES else _OWN.get(name, name.replace("_", " "))
 
 
 def number(value: float) -> str:

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from knowlimits.auditing.find.detection import Detection
+from knowlimits.auditing.find.detection import NEARER, RADII, Detection
 from knowlimits.auditing.find.directions import Directions
 from knowlimits.auditing.find.features import SURE
 from knowlimits.auditing.find.findings import Findings
 from knowlimits.auditing.show.labels import label, number, value
-from knowlimits.ood.panel import AS_IT_IS, GUARDED, LAPLACE
+from knowlimits.ood.panel import AS_IT_IS, GUARDED, LAPLACE, UNFAMILIARITY
 
 # Columns that a sentence names.
 _NAMED = 5
@@ -28,7 +28,7 @@ def verdict(found: Findings) -> list[str]:
         *_all_directions(found),
         *_rarest(found.directions),
         _as_detector(found.detection),
-        *_with_remedies(remedies),
+        *_with_remedies(remedies, found.detection),
     ]
 
 
@@ -48,7 +48,13 @@ def notes(found: Findings) -> list[str]:
     ]
     if found.with_gaps:
         sentences.append(
-            f"{found.with_gaps:,} rows with gaps were left out, as detectors and the guard need numbers; the model takes them."
+            f"{found.with_gaps:,} rows with gaps were left out, as detectors need numbers; the model takes them, and a guard "
+            "that is fitted to the table itself goes by whether a column has gaps."
+        )
+    if found.categories:
+        sentences.append(
+            f"Codes stand for the categories of {found.categories:,} column{'s' if found.categories > 1 else ''}, also for the "
+            "guard and for detectors on inputs; a guard that is fitted to the table itself goes by which categories there are."
         )
     sentences += _moved_apart(found)
     if not found.labelled:
@@ -61,6 +67,13 @@ def notes(found: Findings) -> list[str]:
             "change farther out, as training may leave them, and bend no output by more."
         )
     return sentences + _left_out(found)
+
+
+def guarded_file(outputs: str | None, shape: tuple[int, ...] | None) -> tuple[str, ...]:
+    """The lines of Python that make a guarded file of a model, of inputs of such a shape, that was read with such outputs."""
+    said = "" if outputs is None else f", outputs={outputs!r}"
+    model = "model" if shape is None else f"kl.read(model, X=X, input_shape={shape})"
+    return f"guard = kl.Guard({model}{said}).fit(X)", 'kl.export(guard, "guarded.onnx")'
 
 
 def _left_out(found: Findings) -> list[str]:
@@ -179,7 +192,7 @@ def _rarest(directions: Directions) -> list[str]:
 def _as_detector(found: Detection) -> str:
     # Rows of which one column went to infinity.
     auroc, low, high, refused = (values[:, 0, -1] for values in (found.auroc, found.auroc_low, found.auroc_high, found.refused))
-    own, best = found.scores.index("entropy"), found.best
+    own = found.scores.index("entropy")
     judged = "does not tell such rows from the data"
     if high[own] < 0.5:
         judged = "calls such rows more familiar than the data"
@@ -187,12 +200,27 @@ def _as_detector(found: Detection) -> str:
         judged = "finds such rows less familiar than the data"
     return (
         f"At infinity its entropy {judged}: area under the ROC curve {auroc[own]:.2f} ({low[own]:.2f} to "
-        f"{high[own]:.2f}), where 0.5 is a coin; a threshold that accepts 95% of the data refuses {refused[own]:.0%}. The best "
-        f"of the scores there is {label(found.scores[best])}: {auroc[best]:.2f}, refusing {refused[best]:.0%}."
+        f"{high[own]:.2f}), where 0.5 is a coin; a threshold that accepts 95% of the data refuses {refused[own]:.0%}. "
+        + _best(found)
     )
 
 
-def _with_remedies(remedies: dict[str, dict[str, float]]) -> list[str]:
+def _best(found: Detection) -> str:
+    """The best score at infinity; of several that are as good, the best nearer by."""
+    best, called = found.best, label(found.scores[found.best])
+    auroc, refused = found.auroc[:, 0, -1], found.refused[:, 0, -1]
+    alike = int(((auroc == auroc[best]) & (refused == refused[best])).sum())
+    end = f"{auroc[best]:.2f}, refusing {refused[best]:.0%}"
+    if alike == 1:
+        return f"The best of the scores there: {called}, {end}."
+    near = found.auroc[best, 0, NEARER], found.refused[best, 0, NEARER]
+    return (
+        f"The best there are {alike} scores alike: {end}. Nearer by the best of them, on the mean over distances: {called}, "
+        f"{near[0]:.2f} at {RADII[NEARER]:g} standard deviations, refusing {near[1]:.0%}."
+    )
+
+
+def _with_remedies(remedies: dict[str, dict[str, float]], scores: Detection) -> list[str]:
     plain, guard = remedies[AS_IT_IS], remedies[GUARDED]
     sentences = []
     if laplace := remedies.get(LAPLACE):
@@ -205,5 +233,12 @@ def _with_remedies(remedies: dict[str, dict[str, float]]) -> list[str]:
     sentences.append(
         f"With the guard it ends at {guard['confidence']:.2f} along every way, within 0.01 of it after "
         f"{guard['settled_sd']:.3g} standard deviations, by proof, and keeps its predictions.{price}"
+    )
+    place = scores.scores.index(UNFAMILIARITY)
+    refused = scores.refused[place, 0]
+    sentences.append(
+        f"The guard accepts {scores.kept[place]:.1%} of the test rows (95% interval {scores.kept_low[place]:.1%} to "
+        f"{scores.kept_high[place]:.1%}). Of rows of which one column moved by {RADII[NEARER]:g} standard deviations it "
+        f"refuses {refused[NEARER]:.0%}, and at infinity {refused[-1]:.0%}."
     )
     return sentences

@@ -11,17 +11,18 @@ from knowlimits.auditing.find.table import Table
 from knowlimits.auditing.show.labels import label, numbers, percent, values
 from knowlimits.auditing.show.sentences import notes, title, verdict
 
-_WIDTH = 110
+#: Letters of a line.
+WIDTH = 110
 # Rows of the table of features that a page shows.
 _SHOWN = 12
 
 
-def page(found: Findings) -> str:
-    """The verdict, the columns that matter most, directions, scores by distance, and remedies."""
+def page(found: Findings, next_step: tuple[str, ...]) -> str:
+    """The verdict, the columns that matter most, directions, scores by distance, remedies, and what makes a guarded file."""
     headline = title(found)
     lines = [headline, "=" * len(headline), ""]
     for sentence in verdict(found):
-        lines += textwrap.wrap(sentence, _WIDTH, initial_indent="- ", subsequent_indent="  ")
+        lines += textwrap.wrap(sentence, WIDTH, initial_indent="- ", subsequent_indent="  ")
     ways = len(found.features.order)
     lines += ["", f"Columns, the surest first ({min(ways, _SHOWN)} of {ways} ways)", "", *_features(found.features)]
     lines += ["", "Area under the ROC curve of moved rows against familiar ones, by standard deviations", ""]
@@ -29,16 +30,16 @@ def page(found: Findings) -> str:
     if left_out := found.columns.left_out:
         parts = [f"{name} ({why})" for name, why in left_out.items()]
         more = "" if len(parts) <= _SHOWN else f", and {len(parts) - _SHOWN} more"
-        lines += ["", *textwrap.wrap(f"Left as they are: {', '.join(parts[:_SHOWN])}{more}.", _WIDTH)]
+        lines += ["", *textwrap.wrap(f"Left as they are: {', '.join(parts[:_SHOWN])}{more}.", WIDTH)]
     for note in notes(found):
-        lines += ["", *textwrap.wrap(note, _WIDTH)]
-    return "\n".join(lines)
+        lines += ["", *textwrap.wrap(note, WIDTH)]
+    return "\n".join([*lines, "", "To ship it with the guard", "", *(f"    {line}" for line in next_step)])
 
 
 def _features(found: Features) -> list[str]:
     shown = found.table.take(found.order[:_SHOWN]).columns
     spread = zip(shown["confidence_5"], shown["confidence_95"], strict=True)
-    return _aligned(
+    return aligned(
         {
             "column": shown["feature"].tolist(),
             "to": ["+inf" if towards > 0 else "-inf" for towards in shown["towards"]],
@@ -62,12 +63,13 @@ def _detection(found: Detection) -> list[str]:
     for radius, rates in zip(RADII, auroc.T, strict=True):
         columns["inf" if np.isinf(radius) else f"{radius:g}"] = [f"{rate:.2f}" for rate in rates]
     columns["95% interval"] = [f"{a:.2f} to {b:.2f}" for a, b in zip(low[:, -1], high[:, -1], strict=True)]
-    return _aligned(columns | {"refused at inf": [f"{share:.0%}" for share in refused[:, -1]]})
+    columns["kept"] = [f"{share:.0%}" for share in found.kept]
+    return aligned(columns | {"refused at inf": [f"{share:.0%}" for share in refused[:, -1]]})
 
 
 def _remedies(table: Table) -> list[str]:
     columns = table.columns
-    return _aligned(
+    return aligned(
         {
             "": [label(model) for model in columns["model"].tolist()],
             "sure, columns": [f"{share:.1%}" for share in columns["sure_features"]],
@@ -81,7 +83,7 @@ def _remedies(table: Table) -> list[str]:
     )
 
 
-def _aligned(columns: dict[str, list[str]]) -> list[str]:
+def aligned(columns: dict[str, list[str]]) -> list[str]:
     """Lines of a table, by its columns: the first to the left, the others to the right."""
     widths = [max(map(len, (heading, *cells))) for heading, cells in columns.items()]
     return [

@@ -4,6 +4,7 @@ They are read without their libraries, checked on the way, and held to what thei
 That happens in a process of its own, as what it is given may end it.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from knowlimits.model.boosters.catboost import read_catboost
 from knowlimits.model.boosters.lightgbm import read_lightgbm
 from knowlimits.model.boosters.ubjson import decoded
 from knowlimits.model.boosters.xgboost import read_xgboost
+from knowlimits.model.content import FileContent
 from knowlimits.model.kinds.boosters import likely_rows, model_of, pair, read_as
 from knowlimits.model.kinds.xgboost import of_margins
 from knowlimits.model.model import Model
@@ -107,7 +109,7 @@ def _held(found: Boosted, content: bytes, suffix: str, rounds: int | None = None
         own = own_predictions(package, content, suffix, rows, rounds)
         own = of_margins(own) if package == "xgboost" else pair(own)
         check_predictions(alone.predict_proba(rows), own.astype(np.float32), f"prediction of {found.library}")
-    return model_of(found, found.library, {})
+    return dataclasses.replace(model_of(found, found.library, {}), files=(FileContent(suffix, content),))
 
 
 #: By the usual endings of files.

@@ -198,13 +198,14 @@ TABLE = {
     "Identity": moving(lambda o: o.take(1)[0]),
     "Cast": Operator(_cast, takes_integers=True),
     "CastLike": Operator(_cast_like, takes_integers=True),
-    "Where": plain(where),
+    # What is chosen, and what is compared with, may be open: no bound, or no number in place of a gap.
+    "Where": plain(where, open_=True),
     # Whole numbers are equal as floats, too.
-    "Equal": Operator(lambda o: o.call(equal, *o.take(2)), takes_integers=True),
-    "Greater": plain(greater),
-    "GreaterOrEqual": plain(greater_or_equal),
-    "Less": plain(less),
-    "LessOrEqual": plain(less_or_equal),
+    "Equal": Operator(lambda o: o.call(equal, *o.take(2), open_=True), takes_integers=True),
+    "Greater": plain(greater, open_=True),
+    "GreaterOrEqual": plain(greater_or_equal, open_=True),
+    "Less": plain(less, open_=True),
+    "LessOrEqual": plain(less_or_equal, open_=True),
     "Not": plain(torch.logical_not),
     "IsNaN": plain(torch.isnan),
     "IsInf": Operator(

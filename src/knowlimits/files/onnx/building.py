@@ -42,13 +42,20 @@ class Building:
         self.doubles: set[fx.Node] = set()
         self.constants: dict[fx.Node, Tensor] = {}
 
-    def call(self, function: Callable[..., Any], *args: Any, of_shape: bool = False) -> Any:
-        """A function of values, or of their shapes alone: computed at once if they are constants, else when the module runs."""
+    def call(self, function: Callable[..., Any], *args: Any, of_shape: bool = False, open_: bool = False) -> Any:
+        """A function of values, or of their shapes alone: computed at once if they are constants, else when the module runs.
+
+        Args:
+            function: it.
+            args: of it.
+            of_shape: whether it looks at shapes alone.
+            open_: whether constants among the values may be infinite or no numbers.
+        """
         nodes = [a for a in args if isinstance(a, fx.Node)]
         if not nodes:
             with self.meter:
                 return function(*args)
-        node = self.graph.call_function(function, tuple(self._node_of(a) if isinstance(a, Tensor) else a for a in args))
+        node = self.graph.call_function(function, tuple(self._node_of(a, open_) if isinstance(a, Tensor) else a for a in args))
         if not of_shape and not self.data.isdisjoint(nodes):
             self.data.add(node)
         return node
@@ -72,10 +79,10 @@ class Building:
         """The module that a node calls."""
         return self.root.get_submodule(str(node.target)) if isinstance(node, fx.Node) and node.op == "call_module" else None
 
-    def _node_of(self, constant: Tensor) -> fx.Node:
+    def _node_of(self, constant: Tensor, open_: bool) -> fx.Node:
         """A constant as a buffer."""
         # A copy: folded constants may be views of one number.
-        copy = _own(constant)
+        copy = constant.clone(memory_format=torch.contiguous_format) if open_ else _own(constant)
         name = f"constant{len(self.constants)}"
         self.meter.hold(name, copy)
         self.root.register_buffer(name, copy)
@@ -202,9 +209,9 @@ def moving(convert: Callable[[Operation], Any]) -> Operator:
     return Operator(convert, takes_integers=True, moves=True)
 
 
-def plain(function: Callable[..., Any]) -> Operator:
-    """An operator whose inputs are the arguments of a function."""
-    return Operator(lambda o: o.call(function, *o.take(len(o.inputs))))
+def plain(function: Callable[..., Any], open_: bool = False) -> Operator:
+    """An operator whose inputs are the arguments of a function; constants may be infinite or no numbers where it is open."""
+    return Operator(lambda o: o.call(function, *o.take(len(o.inputs)), open_=open_))
 
 
 def scaled(function: Callable[..., Any], **defaults: float) -> Operator:

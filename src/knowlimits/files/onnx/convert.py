@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import fx
+from torch import fx, nn
+from torch.nn import functional
 
 from knowlimits.files.onnx.building import Building, Operation, Value
 from knowlimits.files.onnx.graph import Graph, Key, Node, as_constant
 from knowlimits.files.onnx.in_words import titled, unread
 from knowlimits.files.onnx.logits import Head
 from knowlimits.files.onnx.opsets import aligned
+from knowlimits.files.onnx.reductions import reduce_squares
 from knowlimits.files.onnx.spelled_out import fuse
 from knowlimits.files.onnx.table import TABLE
 from knowlimits.files.onnx.tracing import needed
@@ -84,8 +86,40 @@ def _finished(building: Building, output: Value) -> fx.GraphModule:
         raise ValueError("its output does not hang on its input")
     building.graph.output(output)
     fuse(building)
+    _without_metrics(building)
     for node in reversed(building.graph.nodes):
         if not node.users and node.op not in ("placeholder", "output"):
             building.graph.erase_node(node)
     # It takes over what the nodes that are left refer to.
     return fx.GraphModule(building.root, building.graph)
+
+
+def _without_metrics(building: Building) -> None:
+    """Layers at the end of which only squared lengths are taken become products, so that the last layer is that of classes.
+
+    Of a guard's file such a one is behind all layers of its model.
+    """
+    for node in reversed(list(building.graph.nodes)):
+        layer = building.module_of(node)
+        if not isinstance(layer, nn.Linear):
+            continue
+        if _reaches_the_output(node):
+            break
+        with building.graph.inserting_before(node):
+            bias = None if layer.bias is None else layer.bias.data
+            product = building.call(functional.linear, node.args[0], layer.weight.data, bias)
+        node.replace_all_uses_with(product)
+        building.graph.erase_node(node)
+
+
+def _reaches_the_output(node: fx.Node) -> bool:
+    """Whether the model's result hangs on a value by more than squared lengths of it."""
+    left, seen = [node], set()
+    while left:
+        for user in left.pop().users:
+            if user.op == "output":
+                return True
+            if user not in seen and user.target is not reduce_squares:
+                seen.add(user)
+                left.append(user)
+    return False

@@ -1,7 +1,9 @@
 """Which of the values that an ONNX file gives is its classifier, beyond doubt or as a person says.
 
-Of several outputs of floats that is the one that ends in a softmax over classes, if no other could be a classifier as well.
-What is an input passed through, a constant, the same scores once more, a label or a part of the probabilities does not count.
+Of several outputs of floats that is the one that ends in a softmax over classes, or where none does the one that is called
+probabilities and has several columns, if no other could be a classifier as well. What it is called is held to that by its
+numbers, when it is read. What is an input passed through, a constant, the same scores once more, a label or a part of the
+probabilities does not count.
 """
 
 import difflib
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from knowlimits.files.onnx.blends import is_made_class_by_class
 from knowlimits.files.onnx.graph import ML, Graph, kind_of
 from knowlimits.files.onnx.labels import How, Pick, picked
 from knowlimits.files.onnx.logits import End, Head, head_of, one_of_two
@@ -132,6 +135,7 @@ def _chosen(graph: Graph, outputs: _Outputs) -> Head:
     if len(groups) == 1:
         return _best(graph, groups[0])
     certain = [group for group in groups if any(head.end is End.CLASSES for head in group)]
+    certain = certain or [group for group in groups if any(_is_called_probabilities(graph, head) for head in group)]
     if len(certain) == 1:
         head = _best(graph, certain[0])
         before = needed(graph, [head.output], head.instead)
@@ -139,6 +143,11 @@ def _chosen(graph: Graph, outputs: _Outputs) -> Head:
         if not rivals and _columns(graph, head) != 1:
             return head
     raise _doubt(graph, [head for group in groups for head in group])
+
+
+def _is_called_probabilities(graph: Graph, head: Head) -> bool:
+    """Whether an output is called so, and has several columns, as the file states."""
+    return head.probabilities and (_columns(graph, head) or 0) > 1
 
 
 def _groups(heads: Sequence[Head]) -> list[list[Head]]:
@@ -261,7 +270,10 @@ def _classes(graph: Graph, head: Head, outputs: _Outputs) -> np.ndarray | None:
     """What labels that are made of the scores are called."""
     alone = len(_groups(outputs.floats)) < 2
     for pick in outputs.picks:
-        if pick.classes is not None and (alone or _root(graph, pick) == head.root):
+        if pick.classes is None:
+            continue
+        root = _root(graph, pick)
+        if alone or root == head.root or is_made_class_by_class(graph, head.root, root):
             return pick.classes
     return _picked_from(graph) if alone else None
 

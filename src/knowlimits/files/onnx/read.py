@@ -26,6 +26,7 @@ from knowlimits.files.onnx.screen import screened
 from knowlimits.files.onnx.sizes import allow
 from knowlimits.files.onnx.tracing import shape_in_words
 from knowlimits.follow.evaluator import Traced
+from knowlimits.model.content import FileContent
 
 # Bytes for a byte of a weight in the file, which become those of a copy in 64 bits.
 _WIDEST = 8
@@ -47,6 +48,7 @@ class ImportedModel(nn.Module):
         input_shape_: the shape of one input, if the file states all of it, else None.
         gaps_: whether inputs may have gaps (nan), as what fills them or trees look at them first.
         undone_: the operator that makes probabilities of what it returns in the file, such as "Softmax"; ``""`` for none.
+        file_: the file, with weights that are beside it within; None for a module that comes of none.
     """
 
     def __init__(
@@ -70,8 +72,14 @@ class ImportedModel(nn.Module):
         self._columns: int | None = None
         self.gaps_ = False
         self.notes_: tuple[str, ...] = ()
+        self.file_: FileContent | None = None
         self._first: Taken | None = None
         self._known: set[tuple[int, ...]] = set()
+
+    @property
+    def value_(self) -> str:
+        """The name of the value in the file that is the classifier."""
+        return self._taken[0]
 
     @property
     def taken_(self) -> str:
@@ -140,6 +148,8 @@ def read_onnx(content: bytes, name: str = "model", output: str | None = None, *,
 def _read(content: bytes, name: str, output: str | None, folder: Path | None) -> ImportedModel:
     file = screened(content, folder)
     model = file.model
+    # With all weights in one file, as they come to be in the model.
+    whole = model.SerializeToString() if file.beside else content
     graph = without_last_rounding(Graph.of(model.graph, file.versions))
     check_units(graph)
     head = find_head(graph, output, model.producer_name)
@@ -157,6 +167,7 @@ def _read(content: bytes, name: str, output: str | None, folder: Path | None) ->
         imported = ImportedModel(module, name, head, names, n_features).eval()
         imported.notes_ = rounded(graph, model.graph)
         imported.input_shape_ = tuple(shape) if shape and 0 not in shape else None
+        imported.file_ = FileContent(".onnx", whole, output)
         _try_out(imported, shape)
         return imported
 

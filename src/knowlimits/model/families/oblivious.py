@@ -47,6 +47,10 @@ class Oblivious(Family):
         base: what their sum begins with, ``(outputs,)``; 0 without it.
         returns: what the sum is: of probabilities, or logits.
         gap_left: whether gaps are below all thresholds of a column, by column; above them if not; None where no gaps are taken.
+
+    Attributes:
+        trees, gap_left: as they were given.
+        base: one number for each output.
     """
 
     jumps = True
@@ -67,7 +71,8 @@ class Oblivious(Family):
             raise ValueError(f"trees must add to {outputs} outputs. Got one that adds to number {last}.")
         if any(len(tree.value) != 2 ** len(tree.column) for tree in trees):
             raise ValueError("trees must have 2**levels leaves each. Got one that has others.")
-        self._base = np.broadcast_to(np.asarray(base, dtype=np.float64), (outputs,)).copy()
+        self.base = np.broadcast_to(np.asarray(base, dtype=np.float64), (outputs,)).copy()
+        self.trees, self.gap_left = tuple(trees), gap_left
         self._grid = _Grid.of(trees, gap_left)
         self._packed = _Packed.of(trees, self._grid)
         self.columns = 1 + int(self._grid.columns.max(initial=-1))
@@ -100,13 +105,13 @@ class Oblivious(Family):
     def _sums(self, x: np.ndarray, d: np.ndarray | None, radius: np.ndarray, clear: np.ndarray) -> np.ndarray:
         if x.shape[1] < self.columns:
             raise ValueError(f"X must have {self.columns} columns at least. Got {x.shape[1]} instead.")
-        sums = np.empty((len(x), len(self._base)))
+        sums = np.empty((len(x), len(self.base)))
         for begin in range(0, len(x), _ROWS):
             some = slice(begin, begin + _ROWS)
             ways = None if d is None else d[some]
             ranks = np.empty((len(self._grid.columns), len(x[some])), dtype=self._packed.bits.dtype)
             _rank(x[some], ways, *self._grid.arrays, ranks, radius[some], clear[some])
-            added = np.repeat(self._base[:, None], ranks.shape[1], axis=1)
+            added = np.repeat(self.base[:, None], ranks.shape[1], axis=1)
             _add(ranks, *self._packed.arrays, np.empty(ranks.shape[1], dtype=ranks.dtype), added)
             sums[some] = added.T
         return sums

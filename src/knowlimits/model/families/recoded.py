@@ -51,6 +51,9 @@ class Recoded(Family):
         trees: which take gaps.
         codes: numbers that stand for gaps.
         whole: how numbers are made whole that choose categories.
+
+    Attributes:
+        trees, codes, whole: as they were given.
     """
 
     jumps, gaps = True, True
@@ -58,7 +61,7 @@ class Recoded(Family):
     def __init__(self, trees: Trees, codes: Sequence[Codes] = (), whole: Whole = Whole.TOWARDS_ZERO):
         super().__init__()
         self.trees, self.returns, self.held = trees, trees.returns, trees.held
-        self._codes, self._whole = tuple(codes), whole
+        self.codes, self.whole = tuple(codes), whole
         self.columns, self.thresholds = trees.columns, trees.thresholds
 
     @property
@@ -74,19 +77,19 @@ class Recoded(Family):
         """Where the trees end, and the last code that a ray meets, if it matters there."""
         x = self._recoded(x, d)
         ends = self.trees.along(x, d)
-        for codes in self._codes:
+        for codes in self.codes:
             for column in codes.columns:
                 self._meet(codes, column, x, d, ends)
         return ends
 
     def _recoded(self, x: np.ndarray, d: np.ndarray) -> np.ndarray:
         x = x.copy()
-        for codes in self._codes:
+        for codes in self.codes:
             columns = list(codes.columns)
             some = x[:, columns]
             # What moves is no code for long.
             x[:, columns] = np.where((some >= codes.least) & (some <= codes.most) & (d[:, columns] == 0), np.nan, some)
-        x[:, list(self.held)] = self._whole.of(x[:, list(self.held)])
+        x[:, list(self.held)] = self.whole.of(x[:, list(self.held)])
         return x
 
     def _meet(self, codes: Codes, column: int, x: np.ndarray, d: np.ndarray, ends: Ends) -> None:

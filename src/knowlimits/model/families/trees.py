@@ -51,6 +51,10 @@ class Trees(Family):
         base: what their sum begins with, ``(outputs,)``; 0 without it.
         returns: what the sum is: of probabilities, or logits.
         divided: by what the sum of the trees is divided in the end, so that what is equal to the library is equal here.
+
+    Attributes:
+        packed: the trees.
+        base, divided: as they were given, the base one number for each output.
     """
 
     jumps = True
@@ -70,44 +74,44 @@ class Trees(Family):
         if (last := max(tree.output + tree.value.shape[1] for tree in trees)) > outputs or min(t.output for t in trees) < 0:
             raise ValueError(f"trees must add to {outputs} outputs. Got one that adds to number {last}.")
         self.gaps = all(tree.gap_left is not None for tree in trees)
-        self._base = np.broadcast_to(np.asarray(base, dtype=np.float64), (outputs,)).copy()
-        self._packed, self._divided = Packed.of(trees), float(divided)
-        asked = self._packed.nodes["column"]
+        self.base = np.broadcast_to(np.asarray(base, dtype=np.float64), (outputs,)).copy()
+        self.packed, self.divided = Packed.of(trees), float(divided)
+        asked = self.packed.nodes["column"]
         self.held = tuple(sorted({int(tree.column[node]) for tree in trees for node in tree.categories}))
         self.columns = 1 + int(asked.max(initial=-1))
 
     @property
     def described(self) -> str:
         """How many trees."""
-        count = len(self._packed.roots)
+        count = len(self.packed.roots)
         return f"{count} tree{'s' if count != 1 else ''}"
 
     @property
     def thresholds(self) -> list[np.ndarray]:
         """For each column up to the last one that is looked at the finite thresholds that it is compared with, ascending."""
-        columns, thresholds = self._packed.nodes["column"], self._packed.nodes["threshold"]
+        columns, thresholds = self.packed.nodes["column"], self.packed.nodes["threshold"]
         return [np.unique(thresholds[(columns == column) & np.isfinite(thresholds)]) for column in range(self.columns)]
 
     def at(self, x: np.ndarray) -> np.ndarray:
         """The sums at points."""
         sums = self._begin(x)
-        self._packed.add(sums, x)
+        self.packed.add(sums, x)
         return self._done(sums)
 
     def along(self, x: np.ndarray, d: np.ndarray) -> Ends:
         """The sums over the leaves that rays end in, and the last thresholds that they meet."""
         sums = self._begin(x)
-        radius, clear = self._packed.follow(sums, x, d)
+        radius, clear = self.packed.follow(sums, x, d)
         return Ends(self._done(sums), radius=radius, clear=clear)
 
     def _done(self, sums: np.ndarray) -> np.ndarray:
-        return sums if self._divided == 1 else sums / self._divided
+        return sums if self.divided == 1 else sums / self.divided
 
     def _begin(self, x: np.ndarray) -> np.ndarray:
         """What trees are added to."""
         if x.shape[1] < self.columns:
             raise ValueError(f"X must have {self.columns} columns at least. Got {x.shape[1]} instead.")
-        return np.tile(self._base, (len(x), 1))
+        return np.tile(self.base, (len(x), 1))
 
 
 def rounded(thresholds: np.ndarray, strict: bool = False) -> np.ndarray:

@@ -61,7 +61,8 @@ def _gathered(parts: Sequence[Model], name: str, asked: Asked) -> Model:
     }
     steps, networks, _ = on_same_inputs(parts, asked, found)
     inner = [one for part, own in zip(parts, networks, strict=True) for one in _in_order(part, own, found["classes_"])]
-    whole = Model(name, tuple(inner), steps, **found)
+    files = tuple(file for part in parts for file in part.files) if all(part.files for part in parts) else ()
+    whole = Model(name, tuple(inner), steps, **found, files=files)
     if asked.rows is not None:
         _check_outputs(whole, asked)
     return whole

@@ -50,6 +50,9 @@ def read_module(module: nn.Module, asked: Asked) -> Model:
         check_forward(module, network, rows, said=outputs is not None or asked.otherwise is not None)
     if rows.ndim == 2:
         found["n_features_in_"] = rows.shape[1]
+    # What is said about inputs and outputs by their names makes another function of it.
+    if (file := getattr(module, "file_", None)) is not None:
+        found["files"] = (dataclasses.replace(file, outputs=str(network.outputs)),)
     return Model(name, (network,), **found)
 
 

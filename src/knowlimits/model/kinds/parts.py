@@ -10,7 +10,7 @@ from torch import nn
 
 from knowlimits.model.asked import Asked
 from knowlimits.model.chains import Selection
-from knowlimits.model.composed import Answer, Answers, Columns, Mixture, Part, Reordered
+from knowlimits.model.composed import Answer, Answers, Mixture, Part, Picked, Reordered
 from knowlimits.model.endings import Last, Outputs
 from knowlimits.model.kinds.polynomials import decision_of
 from knowlimits.model.model import Model
@@ -109,12 +109,12 @@ def on_same_inputs(
     widths = [table.transform(table.bases[:1]).shape[1] for table in tables]
     slices = [tuple(range(end - width, end)) for end, width in zip(np.cumsum(widths).tolist(), widths, strict=True)]
     networks = [_taking(own, part.inner) for own, part in zip(slices, parts, strict=False)]
-    return steps, networks, Columns(slices[-1])
+    return steps, networks, Picked(slices[-1])
 
 
 def _taking(places: tuple[int, ...] | None, networks: Networks) -> Networks:
     """Networks on some of the columns."""
-    return networks if places is None else [behind(Columns(places), network) for network in networks]
+    return networks if places is None else [behind(Picked(places), network) for network in networks]
 
 
 def placed(network: Network | Stack, places: tuple[int, ...], count: int) -> Network:

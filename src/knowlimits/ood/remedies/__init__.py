@@ -18,17 +18,24 @@ class Remedy:
         score: the name of its entropy among the scores of a panel.
         fit: applies it to a model, by the model, data ``(n, features)`` like those that it was trained on, and labels ``(n,)``.
         to_all: whether it can be applied to every model; else `fit` says by a ValueError where it cannot.
+        own: the name of a score of its own, beside that entropy; ``""`` where it has none.
     """
 
     label: str
     score: str
     fit: Callable[[Any, Any, Any], Applied]
     to_all: bool = True
+    own: str = ""
 
 
 #: By ids, which tables and files have. The first is none, so that a model is beside what becomes of it.
 REMEDIES: dict[str, Remedy] = {
     "model": Remedy("as it is", "entropy", lambda model, X, y: AsItIs()),
     "laplace": Remedy("last-layer Laplace", "laplace_entropy", LaplaceMembers, to_all=False),
-    "guard": Remedy("guard", "guarded_entropy", lambda model, X, y: Guarded(Guard(model, random_state=0).fit(X))),
+    "guard": Remedy(
+        "guard",
+        "guarded_entropy",
+        lambda model, X, y: Guarded(Guard(model, random_state=0).fit(X)),
+        own="unfamiliarity",
+    ),
 }

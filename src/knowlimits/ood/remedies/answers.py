@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from sklearn.exceptions import NotFittedError
 
-from knowlimits.model.arrays import as_points
 from knowlimits.model.kinds import kind_of
 from knowlimits.model.model import Model
 from knowlimits.model.own import answered, labelled
@@ -14,8 +13,6 @@ from knowlimits.model.read import read
 
 # Rows that a module is looked at on.
 _LOOKED_AT = 200
-_REASON = ", which measures distances in the columns of X."
-_REMEDY = " Guard the last step of a Pipeline, say, and give it rows as the steps before make them, encoded and filled."
 
 
 def answering(model: Any, outputs: str | None, X: Any) -> Any:
@@ -55,20 +52,3 @@ def labels_of(model: Any, X: Any) -> np.ndarray:
             f"model must have a label for each of {shape[1]} classes. Got classes_ of shape {labels.shape} instead."
         )
     return labels
-
-
-def numbers(X: Any) -> np.ndarray:
-    """Rows of numbers, ``(n, features)``.
-
-    Raises:
-        TypeError: for text.
-        ValueError: for gaps.
-    """
-    if not isinstance(X, torch.Tensor):
-        try:
-            gaps = int(np.isnan(np.asarray(X, dtype=np.float64)).sum())
-        except (TypeError, ValueError):
-            raise TypeError(f"X must be numbers for a guard{_REASON} Got {type(X).__name__} with others.{_REMEDY}") from None
-        if gaps:
-            raise ValueError(f"X must be finite for a guard{_REASON} Got {gaps} gaps.{_REMEDY}")
-    return as_points("X", X).flatten(1).numpy()

@@ -1,10 +1,28 @@
 """What becomes of a model's probabilities under a remedy, for panels, which know already what the model says."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+from knowlimits.limits.growth import Growth
 from knowlimits.ood.remedies.guard import Guard
+
+
+@dataclass(frozen=True)
+class Own:
+    """A score that a remedy has of its own, larger meaning less familiar.
+
+    Attributes:
+        at: the score at points ``(n, features)``, ``(n,)``.
+        along: how it grows along rays x0 + a d, exactly, by origins and directions ``(n, features)``.
+        threshold: above which the remedy refuses a row.
+    """
+
+    at: Callable[[np.ndarray], np.ndarray]
+    along: Callable[[np.ndarray, np.ndarray], Growth]
+    threshold: float
 
 
 class Applied(ABC):
@@ -12,6 +30,8 @@ class Applied(ABC):
 
     #: Whether it looks at what goes into the last layer.
     looks_at_features = False
+    #: A score of its own, whose name its entry in the registry has.
+    own: Own | None = None
 
     @abstractmethod
     def at(self, X: np.ndarray, probs: np.ndarray, features: np.ndarray | None) -> np.ndarray:
@@ -46,6 +66,7 @@ class Guarded(Applied):
 
     def __init__(self, guard: Guard):
         self.guard = guard
+        self.own = Own(guard.unfamiliarity, guard.growth, guard.threshold_)
 
     def at(self, X: np.ndarray, probs: np.ndarray, features: np.ndarray | None) -> np.ndarray:
         """The model's own, blended with uniform ones."""

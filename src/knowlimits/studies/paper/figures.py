@@ -11,6 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from knowlimits.auditing.show.labels import label
 from knowlimits.plots import TITLES, edges, gradient_map, gradient_norm, grid, scatter, score_map, score_norm
 from knowlimits.studies.paper.clusters import BOX, Clusters
 from knowlimits.studies.paper.distances import DISTANCES, DetectionByDistance
@@ -135,6 +136,7 @@ _LINES = {
     "vim": ("#CC79A7", "X"),
     "laplace_entropy": ("#0072B2", "<"),
     "guarded_entropy": ("#7F0000", "*"),
+    "unfamiliarity": ("#7F7F7F", "H"),
 }
 
 
@@ -160,7 +162,7 @@ def detection(results: Sequence[DetectionByDistance]) -> Figure:
             )
             ax.plot([DISTANCES[-2], infinity], [one.aurocs[-2], one.aurocs[-1]], color=colour, linewidth=0.8, linestyle=":")
             ax.plot(infinity, one.aurocs[-1], marker, color=colour, markersize=6, markeredgecolor="black", markeredgewidth=0.4)
-            handles.setdefault(one.score.replace("_", " "), line)
+            handles.setdefault(label(one.score), line)
         ax.axhline(0.5, color="0.7", linewidth=0.8, zorder=0)
         ax.set_xscale("log")
         ax.set(ylim=(-0.04, 1.04), title=model)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from knowlimits.auditing.show.labels import label
 from knowlimits.studies.half_moons import METRICS
 from knowlimits.studies.markdown import table
 from knowlimits.studies.paper.departures import Departure
@@ -115,7 +116,7 @@ def detection_markdown(detection: Sequence[DetectionByDistance]) -> str:
     models = list(dict.fromkeys(one.model for one in detection))
     names = list(dict.fromkeys(one.score for one in detection))
     at = {(one.model, one.score): f"{one.aurocs[-1]:.2f}" for one in detection}
-    rows = [[name.replace("_", " "), *(at.get((model, name), "") for model in models)] for name in names]
+    rows = [[label(name), *(at.get((model, name), "") for model in models)] for name in names]
     return table(["score", *models], rows)
 
 

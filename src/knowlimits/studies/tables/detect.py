@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from knowlimits import plots
+from knowlimits.auditing.show.labels import label
 from knowlimits.outputs import write_atomically, write_csv
 from knowlimits.progress import progress_bar
 from knowlimits.studies.markdown import table as markdown
@@ -112,7 +113,7 @@ def summary(measured: Sequence[Measured], ended: Sequence[Ended], seeds: int) ->
         rows = []
         for score in dict.fromkeys(m.score for m in chosen):
             cells = [_interval([m.auroc for m in chosen if (m.score, m.kind) == (score, kind)]) for kind in kinds]
-            rows.append([score.replace("_", " "), *cells])
+            rows.append([label(score), *cells])
         lines += [f"### {table}, {model}", "", markdown(["score", *kinds], rows), ""]
     lines += [
         "## What the algebra predicts, and what was measured",

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from knowlimits.auditing.show.labels import label
 from knowlimits.plots.disc import horizons
 from knowlimits.plots.style import CLASSES
 from knowlimits.studies import half_moons
@@ -33,7 +34,7 @@ def growth(orders: Sequence[Order]) -> Figure:
         ax.set_title(f"predicted: {('a constant', 'like a', 'like a squared')[power]}", fontsize=9)
         ax.tick_params(labelsize=7)
         ax.set_xlim(-0.15, 2.4)
-    axes[0].set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+    axes[0].set_yticks(range(len(names)), list(map(label, names)))
     axes[0].invert_yaxis()
     figure.supxlabel("measured slope of the score in a double logarithm", fontsize=9)
     return figure

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from knowlimits import scores
 from knowlimits._machine import are_small, one_thread
+from knowlimits.model.convertible import Convertible
 from knowlimits.model.stack import Stack
 from knowlimits.options import check_choice
 from knowlimits.progress import progress_bar
@@ -59,7 +60,7 @@ class Task:
 
 
 @dataclass(repr=False, eq=False)
-class StackClassifier(ClassifierMixin, BaseEstimator, ABC):
+class StackClassifier(Convertible, ClassifierMixin, BaseEstimator, ABC):
     """Base of the classifiers whose prediction is the mean over the members of a `Stack`.
 
     A subclass is a dataclass, too: ``@dataclass(repr=False, eq=False, kw_only=True)``. It declares the parameters that it has

@@ -166,7 +166,7 @@
   // --- scores by distance ---
 
   const { radii, scores } = data;
-  const picked = new Set(["entropy", "energy", "mahalanobis", "laplace_entropy", "guarded_entropy"]);
+  const picked = new Set(["entropy", "energy", "mahalanobis", "laplace_entropy", "guarded_entropy", "unfamiliarity"]);
   const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#7f6fd1", "#8c564b"];
   const DASHES = ["", "7 4", "2 3", "9 3 2 3"];
 
@@ -218,6 +218,7 @@
       auroc.forEach((value) => cell(value, value.toFixed(2)));
       cell(high.at(-1) - low.at(-1), `${low.at(-1).toFixed(2)}–${high.at(-1).toFixed(2)}`);
       cell(score.threshold, few(score.threshold));
+      cell(score.kept, `${(100 * score.kept).toFixed(0)}%`);
       cell(refused.at(-1), `${(100 * refused.at(-1)).toFixed(0)}%`);
     }
   }
