@@ -229,12 +229,14 @@ def _ends_sure(guard: Guard, X: Any, rng: np.random.Generator) -> tuple[float, s
 
 
 def _settled(guard: Guard, X: Any, half: np.ndarray, varying: np.ndarray) -> tuple[float, float]:
-    """Half-ranges after which the confidence stays near uniform, over rows and ways: the median, and where 95% are."""
+    """Half-ranges after which the confidence stays near uniform, over rows and ways that move: the median, and where 95% are."""
     if not len(varying) or not len(X):
         return float("nan"), float("nan")
     steps = np.diag(half)[varying]
     found = guard.radii(rows_at(X, np.arange(min(len(X), _DISTANCES))), np.concatenate([-steps, steps]), LEVEL)
-    return float(np.median(found)), float(np.quantile(found, 0.95))
+    # A gap does not move, so that what is said of its row stays as it is.
+    found = found[np.isfinite(found)]
+    return (float(np.median(found)), float(np.quantile(found, 0.95))) if len(found) else (float("nan"), float("nan"))
 
 
 def rows_at(X: Any, rows: np.ndarray) -> Any:
