@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_iris
+from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
 import knowlimits as kl
@@ -186,3 +187,17 @@ def test_a_detector_of_ones_own_is_one_entry(monkeypatch):
     audited = kl.audit(model, X, Y)
     assert {"length", "input_length"} < set(audited.detection["score"])
     assert "input length" in str(audited)
+
+
+def test_a_ray_that_does_not_move_ends_where_it_is_with_each_remedy():
+    gaps = X.copy()
+    gaps[::3, 1] = np.nan
+    model = HistGradientBoostingClassifier(max_iter=5).fit(gaps, Y)
+    panel = Panel(inputs=False).fit(model, gaps, Y)
+    directions = np.tile([0.0, 1, 0, 0], (6, 1))
+    directions[::3] = 0
+    still = panel.probabilities(gaps[:6])
+    for name, limits in panel.limits(gaps[:6], directions).items():
+        np.testing.assert_allclose(limits[::3], still[name][::3], atol=1e-12)
+    assert (limits[::3].max(1) > 0.4).all()
+    np.testing.assert_array_equal(limits[[1, 2, 4, 5]], 1 / 3)

@@ -105,8 +105,8 @@ class Cooled(AsItIs):
     def at(self, X, probs, features):
         return (probs + 1 / probs.shape[1]) / 2
 
-    def along(self, probs, rate, offset):
-        return self.at(X, probs, None)
+    def along(self, rays, probs):
+        return self.at(rays.origins, probs, None)
 
 
 def test_a_remedy_of_ones_own_is_one_entry(model, monkeypatch):

@@ -19,7 +19,7 @@ from knowlimits.ood.detectors.base import Detector
 from knowlimits.ood.detectors.source import Ahead, Inputs, Seen, Source
 from knowlimits.ood.detectors.view import View
 from knowlimits.ood.remedies import REMEDIES
-from knowlimits.ood.remedies.applied import Applied, Guarded, Own
+from knowlimits.ood.remedies.applied import Applied, Guarded, Outward, Own
 from knowlimits.ood.remedies.guard import Guard
 
 #: The model and its remedies.
@@ -131,8 +131,9 @@ class Panel:
     def _limits(self, origins: np.ndarray, directions: np.ndarray, ahead: Ahead) -> dict[str, np.ndarray]:
         own = limiting_probabilities(ahead.rate.logits, ahead.offset.logits).mean(0)
         last = ahead if self._last is self._view else self._last and self._last.along(origins, directions)
-        rate, offset = (last.rate.features, last.offset.features) if last else (None, None)
-        return {name: remedy.along(own, rate, offset) for name, remedy in self.remedies.items()}
+        features = (last.rate.features, last.offset.features) if last else ()
+        rays = Outward(origins, directions, *features)
+        return {name: remedy.along(rays, own) for name, remedy in self.remedies.items()}
 
     @property
     def thresholds(self) -> dict[str, float]:

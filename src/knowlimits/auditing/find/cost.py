@@ -229,7 +229,7 @@ def _ends_sure(guard: Guard, X: Any, rng: np.random.Generator) -> tuple[float, s
 
 
 def _settled(guard: Guard, X: Any, half: np.ndarray, varying: np.ndarray) -> tuple[float, float]:
-    """Half-ranges after which the confidence stays near uniform, over rows and ways that move: the median, and where 95% are."""
+    """Half-ranges after which the confidence stays near uniform, over rays that move: the median, and where 95% are."""
     if not len(varying) or not len(X):
         return float("nan"), float("nan")
     steps = np.diag(half)[varying]

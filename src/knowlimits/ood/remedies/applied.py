@@ -25,6 +25,22 @@ class Own:
     threshold: float
 
 
+@dataclass(frozen=True, eq=False)
+class Outward:
+    """Rays, for remedies.
+
+    Attributes:
+        origins, directions: ``(n, features)``.
+        rate, offset: of what goes into the last layer, of all members side by side, ``(n, all features)``; None where no remedy
+            looks at it.
+    """
+
+    origins: np.ndarray
+    directions: np.ndarray
+    rate: np.ndarray | None = None
+    offset: np.ndarray | None = None
+
+
 class Applied(ABC):
     """A remedy that is fitted to a model."""
 
@@ -45,8 +61,13 @@ class Applied(ABC):
         """
 
     @abstractmethod
-    def along(self, probs: np.ndarray, rate: np.ndarray | None, offset: np.ndarray | None) -> np.ndarray:
-        """The limits of these along rays, ``(n, classes)``, by those of the model's own, and by rates and offsets."""
+    def along(self, rays: Outward, probs: np.ndarray) -> np.ndarray:
+        """The limits of these along rays, ``(n, classes)``.
+
+        Args:
+            rays: what is known of them.
+            probs: the limits of the model's own probabilities, ``(n, classes)``.
+        """
 
 
 class AsItIs(Applied):
@@ -56,7 +77,7 @@ class AsItIs(Applied):
         """The model's own."""
         return probs
 
-    def along(self, probs: np.ndarray, rate: np.ndarray | None, offset: np.ndarray | None) -> np.ndarray:
+    def along(self, rays: Outward, probs: np.ndarray) -> np.ndarray:
         """The model's own."""
         return probs
 
@@ -72,6 +93,10 @@ class Guarded(Applied):
         """The model's own, blended with uniform ones."""
         return self.guard.blend(X, probs)
 
-    def along(self, probs: np.ndarray, rate: np.ndarray | None, offset: np.ndarray | None) -> np.ndarray:
-        """Uniform along every ray, whatever the model says."""
-        return np.full_like(probs, 1 / probs.shape[1])
+    def along(self, rays: Outward, probs: np.ndarray) -> np.ndarray:
+        """Uniform along every ray that moves, whatever the model says; a gap does not move."""
+        limits = np.full_like(probs, 1 / probs.shape[1])
+        still = self.guard.growth(rays.origins, rays.directions).power == 0
+        if still.any():
+            limits[still] = self.guard.blend(rays.origins[still], probs[still])
+        return limits

@@ -6,7 +6,7 @@ import numpy as np
 
 from knowlimits.model.read import check_logits, read
 from knowlimits.ood.detectors.view import View
-from knowlimits.ood.remedies.applied import Applied
+from knowlimits.ood.remedies.applied import Applied, Outward
 from knowlimits.ood.remedies.laplace import LastLayerLaplace
 
 # Beyond so many weights in a last layer the matrix over them is too large to be worth it.
@@ -43,9 +43,9 @@ class LaplaceMembers(Applied):
             [member.probabilities(part) for member, part in zip(self._members, self._split(features), strict=True)], axis=0
         )
 
-    def along(self, probs: np.ndarray, rate: np.ndarray | None, offset: np.ndarray | None) -> np.ndarray:
+    def along(self, rays: Outward, probs: np.ndarray) -> np.ndarray:
         """The mean over members of their limits."""
-        parts = zip(self._members, self._split(rate), self._split(offset), strict=True)
+        parts = zip(self._members, self._split(rays.rate), self._split(rays.offset), strict=True)
         return np.mean([member.limiting_probabilities(r, o) for member, r, o in parts], axis=0)
 
     def _split(self, features: np.ndarray | None) -> list[np.ndarray]:
