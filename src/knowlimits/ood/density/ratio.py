@@ -74,7 +74,9 @@ class LogRatio:
     def standardized(self, X: np.ndarray) -> np.ndarray:
         """Rows in sixths of the ranges from the middles of the columns."""
         with np.errstate(over="ignore"):
-            return (X - self.centre) / self.scale
+            z = X - self.centre
+            z /= self.scale
+        return z
 
     def of_components(self, z: np.ndarray) -> np.ndarray:
         """The terms of the components at standardised rows, ``(components, n)``."""
