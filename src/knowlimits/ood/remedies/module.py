@@ -142,8 +142,9 @@ class GuardModule(nn.Module):
         """The network's probabilities, the mean over its members, ``(n, classes)``."""
         total: Any = 0
         for network in self.networks:
-            floats = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float64)
-            total = total + _probabilities(network, x.to(floats)).sum(0)
+            # A list, as torch 2.6 exports no `next`.
+            floats = [p.dtype for p in network.parameters() if p.is_floating_point()]
+            total = total + _probabilities(network, x.to(floats[0] if floats else torch.float64)).sum(0)
         return total / self.members
 
 
