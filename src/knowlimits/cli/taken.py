@@ -56,9 +56,10 @@ def read_taken(
     """
     import numpy as np
 
-    from knowlimits.auditing.find.cost import places_of, rows_at
+    from knowlimits.auditing.find.cost import places_of
     from knowlimits.files.mixed import read_mixed
     from knowlimits.model.read import read
+    from knowlimits.model.tables import rows_at
 
     table = read_mixed(data, target)
     names = getattr(model, "feature_names_in_", None)

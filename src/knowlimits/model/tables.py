@@ -131,6 +131,13 @@ def column(X: Any, place: int) -> np.ndarray:
     return values.to_numpy()
 
 
+def rows_at(X: Any, rows: np.ndarray) -> Any:
+    """Some rows of an array, a tensor or a table, by their places."""
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    return X[rows] if hasattr(X, "shape") else np.asarray(X)[rows]
+
+
 def is_gap(value: Any) -> bool:
     """Whether a value says that there is none: None, nan, pandas.NA, NaT."""
     try:

@@ -17,6 +17,7 @@ from knowlimits.limits.far_field import far_field
 from knowlimits.metrics import share_interval
 from knowlimits.model.model import Model
 from knowlimits.model.own import answered
+from knowlimits.model.tables import rows_at
 from knowlimits.ood.remedies.answers import answering, labels_of
 from knowlimits.ood.remedies.calibration import Estimate
 from knowlimits.ood.remedies.guard import Guard
@@ -122,10 +123,10 @@ def cost(
     """
     rng = np.random.default_rng(seed)
     columns = guard.columns_
-    usual = _usual(guard, X_test)
+    usual = np.flatnonzero(~columns.read(X_test).refused)
     accepted = guard.accepts(X_test)
     before, after = _log_losses(guard, rows_at(X_test, usual), None if places is None else places[usual])
-    middle, half = _ranges(columns.numbers(rows_at(X, _usual(guard, X))))
+    middle, half = _ranges(columns.numbers(rows_at(X, np.flatnonzero(~columns.read(X).refused))))
     varying = np.flatnonzero(half > 0)
     step("columns moved out")
     refused = _refused(guard, X_test, columns.numeric[varying], middle[varying], half[varying], rng)
@@ -169,11 +170,6 @@ def _kind(model: Any) -> str:
     if isinstance(model, Model):
         return model.made_of or model.name
     return "" if type(model).__module__.startswith("knowlimits.files.") else type(model).__name__
-
-
-def _usual(guard: Guard, X: Any) -> np.ndarray:
-    """Which rows have nothing but cells such as those seen, ``(n,)``."""
-    return np.asarray(~guard.columns_.strange(X).any(1))
 
 
 def _log_losses(guard: Guard, X: Any, places: np.ndarray | None) -> tuple[float, float]:
@@ -237,11 +233,6 @@ def _settled(guard: Guard, X: Any, half: np.ndarray, varying: np.ndarray) -> tup
     # A gap does not move, so that what is said of its row stays as it is.
     found = found[np.isfinite(found)]
     return (float(np.median(found)), float(np.quantile(found, 0.95))) if len(found) else (float("nan"), float("nan"))
-
-
-def rows_at(X: Any, rows: np.ndarray) -> Any:
-    """Some rows of an array or a DataFrame, by their places or a mask."""
-    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
 
 
 def _with(X: Any, place: int, value: float) -> Any:

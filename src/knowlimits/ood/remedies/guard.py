@@ -23,6 +23,7 @@ from knowlimits.limits.growth import Growth
 from knowlimits.model.arrays import as_points, as_rays
 from knowlimits.model.convertible import Convertible
 from knowlimits.model.own import answered, labelled
+from knowlimits.model.tables import rows_at
 from knowlimits.ood.columns import Columns
 from knowlimits.ood.density.fitting import fitted
 from knowlimits.ood.density.ratio import LogRatio
@@ -128,7 +129,7 @@ class Guard(Convertible, ClassifierMixin, BaseEstimator):
         ratio = self.ratio_(rows[held])
         self.shift_, self.loss_ = shift_for(ratio, len(self.classes_), self.tolerance)
         # What only rows have that were held out is new to the others: a category, or a change of a constant.
-        new = Columns.of(_rows_of(X, learn), self.ranges, again=False).read(_rows_of(X, held)).refused
+        new = Columns.of(rows_at(X, learn), self.ranges, again=False).read(rows_at(X, held)).refused
         constant = np.ptp(rows[learn], axis=0) == 0
         new |= (rows[held] != rows[learn][:1])[:, constant].any(1)
         self.threshold_, self.kept_ = threshold_for(np.where(new, np.inf, -ratio), self.keep)
@@ -142,9 +143,7 @@ class Guard(Convertible, ClassifierMixin, BaseEstimator):
             return self._blended(weight, np.asarray(answered(self._answering.predict_proba, X)))
         probs = np.full((len(weight), len(self.classes_)), 1 / len(self.classes_))
         if some.any():
-            probs[some] = self._blended(
-                weight[some], answered(self._answering.predict_proba, _rows_of(X, np.flatnonzero(some)))
-            )
+            probs[some] = self._blended(weight[some], answered(self._answering.predict_proba, rows_at(X, np.flatnonzero(some))))
         return probs
 
     def blend(self, X: Any, probs: np.ndarray) -> np.ndarray:
@@ -217,7 +216,7 @@ class Guard(Convertible, ClassifierMixin, BaseEstimator):
         probs = np.full((len(starts), len(self.classes_)), 1 / len(self.classes_))
         still = ~steps.any(1)
         if still.any():
-            probs[still] = self.predict_proba(_rows_of(origins, rows[still]))
+            probs[still] = self.predict_proba(rows_at(origins, rows[still]))
         return FarField(starts, steps, probs[None])
 
     def growth(self, origins: Any, directions: Any, random_state: Any = None) -> Growth:
@@ -226,7 +225,7 @@ class Guard(Convertible, ClassifierMixin, BaseEstimator):
         found = self.ratio_.growth(starts, steps)
         still = ~steps.any(1)
         if still.any():
-            found.coefficient[still] = self.unfamiliarity(_rows_of(origins, rows[still]))
+            found.coefficient[still] = self.unfamiliarity(rows_at(origins, rows[still]))
         return found
 
     def settled(self, origins: Any, directions: Any, level: float = 1e-3, random_state: Any = None) -> np.ndarray:
@@ -356,10 +355,3 @@ class Guard(Convertible, ClassifierMixin, BaseEstimator):
     def _check_fitted(self) -> None:
         if not hasattr(self, "threshold_"):
             raise ValueError("Guard must be fitted. Call fit(X) first.")
-
-
-def _rows_of(X: Any, rows: np.ndarray) -> Any:
-    """Rows of an array, a tensor or a table by their places."""
-    if hasattr(X, "iloc"):
-        return X.iloc[rows]
-    return X[rows] if hasattr(X, "shape") else np.asarray(X)[rows]
