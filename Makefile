@@ -58,7 +58,7 @@ gallery: catboost  ## redraw the figures and tables that docs/ and README show
 	$(BIN)/python -m examples.tables --out docs/audit/tables --force
 	$(BIN)/python -m examples.boosted --out docs/audit/boosted --force
 	@command -v chromium >/dev/null || (echo "the picture of the report needs Chromium"; exit 1)
-	chromium --headless --no-sandbox --hide-scrollbars --window-size=1200,1400 --screenshot=docs/audit/report.png \
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1200,2300 --screenshot=docs/audit/report.png \
 		"file://$(CURDIR)/docs/audit/medical/NN.html"
 
 benchmark: .venv/.installed  ## time training, limits and polytopes against PyTorch and forward passes

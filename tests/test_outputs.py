@@ -35,6 +35,8 @@ def test_a_file_is_new_or_replaced_and_keeps_its_mode(tmp_path):
 def test_tables_have_names_on_top_and_quotes_where_need_be(tmp_path):
     write_csv(tmp_path / "a.csv", ["n", "text"], [[1, "a, b"], [2, 'say "x"']])
     assert (tmp_path / "a.csv").read_bytes() == b'n,text\n1,"a, b"\n2,"say ""x"""\n'
+    write_csv(tmp_path / "b.csv", ["n", "text"], [[None, "a\rb"], [None, "a\nb"]])
+    assert (tmp_path / "b.csv").read_bytes() == b'n,text\n"","a\rb"\n,"a\nb"\n'
 
 
 @pytest.mark.parametrize("there", [True, False])

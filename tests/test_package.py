@@ -36,7 +36,10 @@ LAYERS = (
     "ood",
     "detectors",
     "files",
+    "faults",
     "auditing",
+    "baseline",
+    "pytest_plugin",
     "testing",
     "plots",
     "studies",
@@ -121,6 +124,14 @@ def test_circles_of_imports_are_seen():
 def test_importing_the_package_loads_nothing_heavy():
     code = "import sys, knowlimits; print([m for m in ('torch', 'matplotlib', 'sklearn', 'numba') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_pytest_starts_without_anything_heavy():
+    code = (
+        "import sys, pytest; known = set(sys.modules); import knowlimits.pytest_plugin; print(sorted(set(sys.modules) - known))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+    assert found == "['knowlimits', 'knowlimits.pytest_plugin']"
 
 
 def test_documents_state_the_version_of_the_package():

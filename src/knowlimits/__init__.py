@@ -15,6 +15,7 @@ _HOMES = {
     "BayesByBackprop": "knowlimits.train.classifiers",
     "Ensemble": "knowlimits.train.classifiers",
     "Breakpoints": "knowlimits.plane",
+    "Comparison": "knowlimits.auditing",
     "FarField": "knowlimits.limits",
     "Guard": "knowlimits.ood.remedies.guard",
     "Horizon": "knowlimits.limits",
@@ -33,11 +34,13 @@ _HOMES = {
     "assert_far_field": "knowlimits.auditing",
     "audit": "knowlimits.auditing",
     "breakpoints": "knowlimits.plane",
+    "compare": "knowlimits.auditing",
     "detectors": "knowlimits.detectors",
     "dropout_members": "knowlimits.model.dropout_members",
     "export": "knowlimits.files.export.export",
     "families": "knowlimits.families",
     "far_field": "knowlimits.limits",
+    "faults": "knowlimits.faults",
     "fit_together": "knowlimits.train.classifiers",
     "horizon": "knowlimits.limits",
     "limits": "knowlimits.limits",
@@ -54,8 +57,8 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 if TYPE_CHECKING:
-    from knowlimits import detectors, families, limits, metrics, plots, scores
-    from knowlimits.auditing import Audit, assert_far_field, audit
+    from knowlimits import detectors, families, faults, limits, metrics, plots, scores
+    from knowlimits.auditing import Audit, Comparison, assert_far_field, audit, compare
     from knowlimits.files.export.export import export
     from knowlimits.files.load import load
     from knowlimits.files.saved.file import save

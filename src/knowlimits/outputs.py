@@ -56,11 +56,13 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
 
 
 def write_csv(path: str | os.PathLike, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table with a line of names on top, as `write_atomically` does."""
+    """Write a table with a line of names on top, as `write_atomically` does; a cell of None is empty."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    plain, quoted = (csv.writer(buffer, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    for row in (columns, *rows):
+        # Of the two letters that end a line, csv sees to the one that ends lines here.
+        returns = any(isinstance(cell, str) and "\r" in cell for cell in row)
+        (quoted if returns else plain).writerow(row)
     write_atomically(path, buffer.getvalue().encode())
 
 
@@ -87,6 +89,19 @@ def check_output(path: str | os.PathLike, suffixes: Sequence[str] = (), overwrit
     handle, temporary = _beside(path, Path(os.path.realpath(path)))
     os.close(handle)
     os.unlink(temporary)
+
+
+def check_replaced(path: str | os.PathLike, overwrite: bool) -> None:
+    """Raise what `check_output` would, for those who may pass `overwrite`.
+
+    Raises:
+        FileExistsError: if something is there and must not be replaced.
+        OSError: if it cannot be written, or is neither a file nor a character device.
+    """
+    try:
+        check_output(path, overwrite=overwrite)
+    except FileExistsError as error:
+        raise FileExistsError(f"{error} Pass overwrite=True to replace it.") from None
 
 
 def check_folder(folder: str | os.PathLike, folders: Sequence[str] = (), files: Sequence[str] = ()) -> None:

@@ -94,9 +94,16 @@ def test_options_of_the_command(folder, tmp_path):
     # Without labels all columns are features.
     plain = write(tmp_path / "plain.csv", NAMES, X)
     assert "No labels were given" in run(model, plain, "--continuous", "all")[1]
-    other = write(tmp_path / "other.csv", [*NAMES[::-1], "cultivar"], np.c_[X, Y])
-    _, _, err = run(model, data, "--target", "cultivar", "--test", other)
-    assert "must have the columns of" in err
+    # Columns are told by their names.
+    rows = np.c_[X, Y][::3]
+    turned = np.c_[rows[:, 0], rows[:, :-1][:, ::-1], rows[:, -1]]
+    other = write(tmp_path / "other.csv", ["more", *NAMES[::-1], "cultivar"], turned)
+    pages = [run(model, data, "--target", "cultivar", "--test", path) for path in (test, other)]
+    assert pages[0][1].replace("test.csv", "other.csv") == pages[1][1]
+    assert pages[1][2] == f"{other}: left aside, as the model has no such columns: more.\n"
+    less = write(tmp_path / "less.csv", [*NAMES[1:], "cultivar"], rows[:, 1:])
+    _, _, err = run(model, data, "--target", "cultivar", "--test", less)
+    assert f"{less} must have the model's columns. Missing are 'alcohol'." in err
 
 
 def changed(place, value, rows=None):
@@ -130,8 +137,10 @@ def test_columns_in_another_order_than_the_models(tmp_path):
     network = kl.NeuralNetwork(hidden_sizes=(4,), epochs=2, random_state=0).fit(pandas.DataFrame(X, columns=NAMES), Y)
     kl.save(network, tmp_path / "wine.safetensors")
     data = write(tmp_path / "data.csv", [*NAMES[::-1], "cultivar"], np.c_[X[:, ::-1], Y])
-    _, _, err = run(tmp_path / "wine.safetensors", data, "--target", "cultivar")
-    assert "X must have its columns in the model's order. Got 'proline' where the model has 'alcohol'." in err
+    same = write(tmp_path / "same.csv", [*NAMES, "cultivar"], np.c_[X, Y])
+    found, expected = (run(tmp_path / "wine.safetensors", path, "--target", "cultivar") for path in (data, same))
+    assert found[0] == 0, found[2]
+    assert found[1] == expected[1].replace("same.csv", "data.csv")
 
 
 def test_a_constant_column_stays_and_is_named(folder, tmp_path):

@@ -8,6 +8,7 @@ import torch
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import FixedThresholdClassifier
@@ -244,26 +245,47 @@ def test_columns_behind_a_projection_have_limits_of_their_own():
 # --- gaps -----------------------------------------------------------------------------------------------------------------
 
 
-def test_rows_with_gaps_are_left_out_where_the_model_takes_them(tmp_path):
+def test_rows_with_gaps_are_audited_as_they_are(tmp_path):
     gaps = X.copy()
     gaps[::7, 3] = np.nan
     model = make_pipeline(SimpleImputer(), StandardScaler(), mlp()).fit(gaps, Y)
-    found = kl.audit(model, gaps, Y)
-    assert f"{np.isnan(gaps).any(1).sum()} rows with gaps were left out" in " ".join(shown(found, tmp_path).split())
-    full = ~np.isnan(gaps).any(1)
-    same = kl.audit(model, gaps[full], Y[full])
-    np.testing.assert_allclose(found.features["confidence"], same.features["confidence"], rtol=1e-9)
+    found = kl.audit(model, gaps, Y, X_test=gaps, y_test=Y)
+    missing = np.isnan(gaps).any(1).sum()
+    assert f"{2 * missing} of these rows have gaps, and are taken as they are" in " ".join(shown(found, tmp_path).split())
+    # The pipeline itself, far out: other columns as they are, and the column that is missing from anywhere.
+    for place in range(X.shape[1]):
+        for sign in (-1, 1):
+            far = gaps.copy()
+            far[:, place] = sign * 1e7
+            confidence = model.predict_proba(far).max(1)
+            row = found.features.where(feature=f"x{place}", towards=sign * np.inf)
+            assert row["confidence"][0] == pytest.approx(np.median(confidence), abs=1e-6)
+            assert row["sure"][0] == np.mean(confidence >= 0.99)
     with pytest.raises(AssertionError, match="the model ends sure of itself"):
         kl.assert_far_field(model, gaps)
-    with pytest.raises(
-        ValueError, match=r"X must have 16 rows without gaps at least, to hold some of them out. Got 15 instead"
-    ):
-        kl.audit(model, gaps[:18], Y[:18])
-    with pytest.raises(ValueError, match=r"rows? without gaps"):
-        kl.assert_far_field(model, gaps[:1])
+    with pytest.raises(ValueError, match=r"X must have 16 rows at least, to hold some of them out. Got 15 instead"):
+        kl.audit(model, gaps[:15], Y[:15])
     plain = make_pipeline(StandardScaler(), mlp()).fit(X, Y)
     with pytest.raises(ValueError, match=r"X, column 'x3', must be finite. Got nothing in row 0, 26 such in all"):
         kl.audit(plain, gaps, Y)
+
+
+def test_every_row_may_have_a_gap():
+    gaps = X.copy()
+    gaps[np.arange(len(X)), np.arange(len(X)) % X.shape[1]] = np.nan
+    forest = RandomForestClassifier(10, random_state=0).fit(gaps, Y)
+    for model in (make_pipeline(SimpleImputer(), StandardScaler(), mlp()).fit(gaps, Y), forest):
+        found = kl.audit(model, gaps, Y)
+        assert len(found.features) == 2 * X.shape[1]
+        assert np.isfinite(found.detection["auroc"]).all()
+        assert found._found.with_gaps == len(X)
+
+
+def test_a_column_of_gaps_stays():
+    gaps = X.copy()
+    gaps[:, 3] = np.nan
+    forest = RandomForestClassifier(10, random_state=0).fit(gaps, Y)
+    assert kl.audit(forest, gaps, Y).left_out == {"x3": "nothing but gaps"}
 
 
 # --- predictions, and what is no table --------------------------------------------------------------------------------------

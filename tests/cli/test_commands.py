@@ -2,6 +2,7 @@
 
 import csv
 import html
+import importlib
 import shlex
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 import knowlimits as kl
+from knowlimits.auditing import report
 from knowlimits.cli import detect, preamble, search
 from knowlimits.model.endings import Outputs
 from knowlimits.studies import half_moons
@@ -25,6 +27,9 @@ from knowlimits.train.search.trials import OBJECTIVES
 from tests.command import run
 from tests.files.onnx_models import model_of, node
 
+# The package has functions of the same names.
+audit = importlib.import_module("knowlimits.cli.audit")
+
 
 def test_choices_are_those_that_there_are():
     assert tuple(half_moons.model_names()) == preamble.MODELS
@@ -33,6 +38,8 @@ def test_choices_are_those_that_there_are():
     assert get_args(detect.Set) == SETS
     assert get_args(detect.Model) == (*preamble.MODELS, *FAMILIES)
     assert get_args(preamble.Returned) == tuple(Outputs)
+    assert get_args(preamble.Kind) == (*kl.faults.KINDS, "none")
+    assert audit.TABLES == report.TABLES
 
 
 @pytest.mark.parametrize(

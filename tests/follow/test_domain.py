@@ -19,7 +19,7 @@ def own(kinds):
 @pytest.mark.parametrize(
     ("kind", "cases"),
     [
-        (Domain, {"Asymptotes", "Squares", "Departures", "Floats", "Matrices"}),
+        (Domain, {"Asymptotes", "Squares", "Departures", "Germs", "Floats", "Matrices"}),
         (Units, {"Refining", "Given", "Noted"}),
         (Arithmetic, {"Doubles", "Integers", "Residues", "Differing"}),
     ],

@@ -105,3 +105,34 @@ def test_gaps(value):
 @pytest.mark.parametrize("value", [0, "", False, np.float64(1), "nan", datetime.date(2026, 1, 1)])
 def test_no_gaps(value):
     assert not is_gap(value)
+
+
+def test_a_value_that_was_never_seen_has_a_code_of_its_own():
+    made = layout(FRAME, list(FRAME.columns))
+    wider = made.with_unseen()
+    rows = wider.encode("X", FRAME, ALL)
+    np.testing.assert_array_equal(rows, made.encode("X", FRAME, ALL))
+    for name, value in {"word": "never seen", "kind": "never seen", "code": 3, "text": "never seen"}.items():
+        place = list(FRAME.columns).index(name)
+        assert wider.levels[place] == (*made.levels[place], value)
+        rows[:, place] = len(made.levels[place])
+        # Of a pandas category, too, in which what is no category would be a gap.
+        assert wider.decode(rows)[name].tolist() == [value] * 3
+    assert [len(a or ()) - len(b or ()) for a, b in zip(wider.levels, made.levels, strict=True)] == [
+        0,
+        0,
+        1,
+        1,
+        1,
+        0,
+        0,
+        1,
+        0,
+        1,
+    ]
+
+
+def test_a_value_never_seen_is_none_that_there_is():
+    made = layout(np.array([["never seen"], ["a"]], dtype=object))
+    assert made.with_unseen().levels == (("a", "never seen", "never seen!"),)
+    assert layout(np.array([[True], [False]], dtype=object), known={0: [False, True]}).with_unseen().levels == (None,)

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_moons
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
@@ -409,3 +409,43 @@ def test_radii_of_every_row_along_every_direction(guard):
     np.testing.assert_allclose(found.ravel(), paired, rtol=1e-9)
     with pytest.raises(ValueError, match=r"level must be in 0 to 0\.5"):
         guard.radii(rows, directions, level=0.7)
+
+
+def test_numbers_that_are_codes_can_be_said(tmp_path):
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.normal(size=400), rng.choice([1.0, 2.0, 5.0], 400), rng.normal(size=400)]
+    model = LogisticRegression().fit(X, X[:, 0] > 0)
+    coded = kl.Guard(model, categories=[1], random_state=0).fit(X)
+    text = X.astype(object)
+    text[:, 1] = [f"ward {code:g}" for code in X[:, 1]]
+    # The same as if they had been text, of a model that takes it.
+    other = kl.Guard(_Numbers(model), random_state=0).fit(text)
+    np.testing.assert_array_equal(coded.unfamiliarity(X), other.unfamiliarity(text))
+    rows = X[:3].copy()
+    rows[:, 1] = [3.0, np.nan, 5.0]
+    assert coded.unfamiliarity(rows)[:2].tolist() == [np.inf, np.inf]
+    assert np.isfinite(coded.unfamiliarity(rows)[2])
+    assert coded.reasons(rows)[0] == "x1 is 3, never seen"
+    kl.save(coded, tmp_path / "guard.safetensors")
+    again = kl.load(tmp_path / "guard.safetensors")
+    assert again.categories == (1,)
+    np.testing.assert_array_equal(again.unfamiliarity(rows), coded.unfamiliarity(rows))
+    for wrong, message in (("x1", "must be a list"), ([3], "must name columns of X, or count them from 0. Got 3")):
+        with pytest.raises(ValueError, match=f"categories {message}"):
+            kl.Guard(model, categories=wrong).fit(X)
+
+
+class _Numbers(ClassifierMixin, BaseEstimator):
+    """A model of tables in which a column says ``"ward 5"`` for 5."""
+
+    def __init__(self, model):
+        self.model, self.classes_ = model, model.classes_
+
+    def _read(self, X):
+        return np.array([[a, float(str(b).removeprefix("ward ")), c] for a, b, c in X])
+
+    def predict(self, X):
+        return self.model.predict(self._read(X))
+
+    def predict_proba(self, X):
+        return self.model.predict_proba(self._read(X))

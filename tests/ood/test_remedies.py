@@ -79,7 +79,7 @@ class AsDetector:
         self.name, self.own = name, None
 
     def fit(self, source, X, y):
-        self.own = REMEDIES[self.name].fit(DummyClassifier().fit(X, y), X, y).own
+        self.own = REMEDIES[self.name].fit(DummyClassifier().fit(X, y), X, y, ()).own
         return self
 
     def score(self, X):
@@ -110,13 +110,15 @@ class Cooled(AsItIs):
 
 
 def test_a_remedy_of_ones_own_is_one_entry(model, monkeypatch):
-    def only_of_many(model, X, y) -> Applied:
+    def only_of_many(model, X, y, categories) -> Applied:
         if len(kl.read(model).one_by_one()) < 4:
             raise ValueError("there are too few members.")
         return Cooled()
 
     entry = type(REMEDIES["model"])
-    monkeypatch.setitem(REMEDIES, "cooled", entry("cooled", "cooled_entropy", lambda model, X, y: Cooled(), own="warmth"))
+    monkeypatch.setitem(
+        REMEDIES, "cooled", entry("cooled", "cooled_entropy", lambda model, X, y, categories: Cooled(), own="warmth")
+    )
     monkeypatch.setitem(REMEDIES, "many", entry("of many", "many_entropy", only_of_many, to_all=False))
     panel = Panel(inputs=False).fit(model, X, Y)
     np.testing.assert_allclose(panel.probabilities(STARTS)["cooled"], (panel.probabilities(STARTS)["model"] + 1 / 3) / 2)

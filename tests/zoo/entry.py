@@ -92,6 +92,13 @@ class Table:
         """Some of the rows."""
         return self.X.iloc[places].reset_index(drop=True) if self.is_frame else self.X[places]
 
+    def present(self, rows: Any, step: np.ndarray) -> Any:
+        """Rows without gaps in the numbers that a step moves: 0 stands for them."""
+        if self.is_frame or not np.isnan(rows).any():
+            return rows
+        lost = np.isnan(rows) & (step.reshape(rows.shape[1:]) != 0)
+        return np.where(lost, 0.0, rows)
+
     @property
     def deviations(self) -> np.ndarray:
         """Standard deviations of the numbers of a row, 0 where they stay, ``(numbers,)``."""
@@ -127,6 +134,7 @@ class Entry:
         radii: standard deviations, growing, at which it is compared with its limits.
         count: rays along which it is.
         alone: whether columns are moved one at a time only.
+        filled_by_others: whether what fills a gap hangs on other columns.
         file: where it is written, for those that are read from files.
         ours: whether `knowlimits.save` writes it.
     """
@@ -141,6 +149,7 @@ class Entry:
     radii: tuple[float, ...] = (1e6, 1e7, 1e8, 1e9)
     count: int = 32
     alone: bool = False
+    filled_by_others: bool = False
     file: str | None = None
     ours: bool = False
 

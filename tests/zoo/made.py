@@ -123,13 +123,13 @@ class Made:
     def _columns(self) -> np.ndarray:
         """What the model says at the last two radii, of rows with each column moved: ``(2, rows, columns, 2, classes)``.
 
-        Rows with gaps are left out, as an audit leaves them out.
+        A column that is missing moves from 0; rows with gaps are left out where what fills them hangs on other columns.
         """
         table = self.table
-        rows = table.rows(table.complete)
+        rows = table.rows(table.complete if self.entry.filled_by_others else np.arange(len(table.X)))
         steps = [way * step for step in np.diag(table.deviations)[list(table.moves)] for way in (-1, 1)]
         ends = [
-            [self.truth(table.moved(rows, np.tile(radius * step, (len(rows), 1)))) for step in steps]
+            [self.truth(table.moved(table.present(rows, step), np.tile(radius * step, (len(rows), 1)))) for step in steps]
             for radius in self.entry.radii[-2:]
         ]
         return np.moveaxis(ends, 1, 2).reshape(2, len(rows), len(table.moves), 2, -1)

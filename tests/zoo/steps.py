@@ -132,7 +132,9 @@ ENTRIES = {
         StandardScaler(),
         table=GAPS,
     ),
-    "knn_imputer": behind("`KNNImputer`, rows with gaps", KNNImputer(), StandardScaler(), table=GAPS, refused=NEIGHBOURS),
+    "knn_imputer": behind(
+        "`KNNImputer`, rows with gaps", KNNImputer(), StandardScaler(), table=GAPS, refused=NEIGHBOURS, filled_by_others=True
+    ),
     "one_hot_encoder": behind(
         "`OneHotEncoder` beside a scaler, text and codes",
         _mixed(OneHotEncoder()),

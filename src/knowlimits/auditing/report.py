@@ -12,7 +12,11 @@ from knowlimits.auditing.find.subject import read_subject
 from knowlimits.auditing.find.table import Table
 from knowlimits.auditing.show import text
 from knowlimits.auditing.show.sentences import guarded_file, notes, verdict
+from knowlimits.auditing.show.tables import write_tables
 from knowlimits.progress import progress_bar
+
+#: Names of the tables of an audit.
+TABLES = ("ranges", "faults", "codes", "features", "directions", "steepest", "detection", "remedies")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,23 @@ class Audit:
             shares of the test rows that a threshold keeps and of the moved rows that it refuses. It is that which accepts 95%
             of the test rows; of ``"unfamiliarity"`` the guard's own, `Guard.threshold_`.
         remedies: a row for the model and each remedy: what it does far away, and what it costs near by.
+        ranges: a row for every continuous column and end of what it may plausibly be: `towards`, -1 for the low end and 1 for
+            the high one; `value`, the end; `stated`, whether somebody says so, or the data have it; `sure`, the share of rows
+            that end sure when the column alone goes there, and `sure_before`, the share of them that were; `newly_sure`, the
+            share that ends sure and was not, or was of another class; `confidence` there, median with 5% and 95%; `classes`
+            there; `changed`, the share of rows whose likeliest class is another than before, and `changed_within`, the share of
+            those for which it is so anywhere on the way; `smallest` and `largest`, the extremes of the confidence over all rows
+            and the whole way; `sure_from`, the value from which on rows that end sure are sure, the median of them; `exact`,
+            whether that was decided piece by piece or threshold by threshold; else on a grid.
+        faults: a row for each fault and column, as tried on test rows in front of the whole pipeline: `feature`; `fault`, in
+            words; `sure`, the share of rows that the model is still sure on, and `newly_sure`, on which it was not, or of
+            another class; `changed`, the share whose predicted class is
+            another; `error`, the share for which the model itself raises; `limit`, the share that ends sure as the fault grows
+            without bound, nan where it cannot; and of each score ``"refused, SCORE"``, the share that it refuses at its
+            threshold in `detection`.
+        codes: a row for each value of columns that are codes, ``"missing"`` among them where there are gaps, and for one that
+            was never seen: `seen`, the share of rows that have it; with test rows set to it `sure`, `confidence` (median),
+            `classes`, `changed`, `error` and ``"refused, unfamiliarity"``, as above.
         left_out: columns that were not moved, and why.
         notes: what was sampled, and what could not be done.
         next_step: the lines that make a guarded file of the model: of Python, or for a shell.
@@ -51,6 +72,9 @@ class Audit:
     steepest: Table
     detection: Table
     remedies: Table
+    ranges: Table
+    faults: Table
+    codes: Table
     left_out: dict[str, str]
     notes: tuple[str, ...]
     next_step: tuple[str, ...]
@@ -87,8 +111,22 @@ class Audit:
         Raises:
             ImportError: if pandas is not installed.
         """
-        names = ("features", "directions", "steepest", "detection", "remedies")
-        return {name: getattr(self, name).to_frame() for name in names}
+        return {name: table.to_frame() for name, table in self._tables().items()}
+
+    def to_csv(self, folder: str | os.PathLike, overwrite: bool = False) -> None:
+        """Write all tables as CSV, each to a file of its name: ``features.csv`` and so on.
+
+        Numbers have all their digits, cells are empty where there is none, and a table without rows is a line of names.
+
+        Args:
+            folder: where to; made if there is none.
+            overwrite: replace files that are there.
+
+        Raises:
+            FileExistsError: if a file is there and `overwrite` is false.
+            OSError: if one cannot be written.
+        """
+        write_tables(self._tables(), folder, overwrite)
 
     def to_html(self, path: str | os.PathLike, overwrite: bool = False) -> None:
         """Write the report as one file that needs nothing else.
@@ -105,6 +143,15 @@ class Audit:
 
         write_report(self._found, self.next_step, path, overwrite)
 
+    def _repr_html_(self) -> str:
+        """The verdict and the worst, for notebooks."""
+        from knowlimits.auditing.show.notebook import fragment
+
+        return fragment(self._found)
+
+    def _tables(self) -> dict[str, Table]:
+        return {name: getattr(self, name) for name in TABLES}
+
 
 def audit(
     model: Any,
@@ -114,6 +161,8 @@ def audit(
     continuous: Any = None,
     X_test: Any = None,
     y_test: Any = None,
+    ranges: Any = None,
+    faults: Any = None,
     *,
     outputs: str | None = None,
     layer: str | None = None,
@@ -130,7 +179,8 @@ def audit(
     Args:
         model: what `knowlimits.far_field` takes; the steps of a Pipeline may encode categories, fill gaps, or clip.
         X: data like those that the model was trained on, ``(n, columns)``: an array or a DataFrame; or ``(n, ...)`` as the
-            model takes its inputs, each of whose places is a column then. Rows with gaps are left out.
+            model takes its inputs, each of whose places is a column then. Rows with gaps that the model takes are audited as
+            they are.
         y: labels, ``(n,)``. Without them detectors of classes take the model's predictions.
         feature_names: of the columns; without them those of a DataFrame, of the model, or x0, x1 and so on. Those of inputs of
             more axes may have the shape of one input; without them x[3, 1] is what ``X[:, 3, 1]`` has.
@@ -138,6 +188,10 @@ def audit(
             Without it columns with two values, and those with few whole numbers, are taken for codes and stay.
         X_test: rows that the model and the detectors have not seen; a quarter of X without them.
         y_test: their labels.
+        ranges: what columns may plausibly be, by name or place: ``(low, high)``, of which either may be None, or ``"data"`` for
+            what the data have, which is taken for all others, too; or the path of a TOML file that says so.
+        faults: those to try, of `knowlimits.faults`, or functions of a column by what they are called; without them those that
+            the data suggest; an empty list for none.
         outputs: as `knowlimits.read` has it.
         layer: name of the submodule whose input are the features that detectors look at; the last `torch.nn.Linear` without it.
         input_shape: the shape of one input, as ``(21, 2)``, where X is a table and the model, which does not say so itself,
@@ -159,22 +213,32 @@ def audit(
         >>> len(a.features)  # 13 columns, up and down
         26
     """
-    if max_rows < 16:
-        raise ValueError(f"max_rows must be at least 16. Got {max_rows} instead.")
-    if isinstance(random_state, int) and random_state < 0:
-        raise ValueError(f"random_state must not be negative. Got {random_state} instead.")
+    check_settings(max_rows, random_state)
     subject = read_subject(model, X, y, X_test, y_test, feature_names, continuous, max_rows, random_state, outputs, input_shape)
     with (
         one_blas_thread(),
         subject.model.threads(),
-        progress_bar("detectors and remedies", 5, verbose) as advance,
+        progress_bar("detectors and remedies", 7, verbose) as advance,
     ):
 
         def step(text: str) -> None:
             if advance:
                 advance(1, text)
 
-        found = find(subject, layer, np.random.default_rng(random_state), step)
+        found = find(subject, layer, ranges, faults, np.random.default_rng(random_state), step)
+    return audit_of(found, outputs)
+
+
+def check_settings(max_rows: int, random_state: Any) -> None:
+    """Raise unless rows can be drawn so."""
+    if max_rows < 16:
+        raise ValueError(f"max_rows must be at least 16. Got {max_rows} instead.")
+    if isinstance(random_state, int) and random_state < 0:
+        raise ValueError(f"random_state must not be negative. Got {random_state} instead.")
+
+
+def audit_of(found: Findings, outputs: str | None = None) -> Audit:
+    """What was found of a model that was read with such outputs, for people."""
     return Audit(
         verdict=tuple(verdict(found)),
         features=found.features.table,
@@ -182,6 +246,9 @@ def audit(
         steepest=found.directions.steepest,
         detection=found.detection.table,
         remedies=found.remedies,
+        ranges=found.plausible.table,
+        faults=found.faults.table,
+        codes=found.codes.table,
         left_out=found.columns.left_out,
         notes=tuple(notes(found)),
         next_step=guarded_file(outputs, found.columns.shape),

@@ -9,8 +9,13 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from knowlimits.cli.mistakes import UsageError
-from knowlimits.cli.preamble import Outputs, check_outputs, check_seed, check_whole, load_model
+from knowlimits.cli.preamble import Faults, Outputs, check_outputs, check_seed, check_whole, load_model, read_kinds
+from knowlimits.cli.taken import check_gaps, read_rows
+
+# Stands for the ranges of the data.
+_DATA = "data"
+# Tables of an audit, which takes long to load; a test keeps them together.
+TABLES = ("ranges", "faults", "codes", "features", "directions", "steepest", "detection", "remedies")
 
 
 def audit(
@@ -20,6 +25,8 @@ def audit(
     target: str | None = None,
     test: Path | None = None,
     continuous: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    ranges: Path | None = None,
+    faults: Faults = (),
     outputs: Outputs = None,
     output: str | None = None,
     layer: str | None = None,
@@ -28,6 +35,7 @@ def audit(
     max_rows: int = 2000,
     seed: int = 0,
     html: Path | None = None,
+    csv: Path | None = None,
     force: bool = False,
 ) -> None:
     """Where a model of your own is sure of itself without reason, how soon, and what helps.
@@ -38,13 +46,18 @@ def audit(
         A file written by knowlimits.save, an ONNX file (.onnx), a torch.export program (.pt2), a file of skops (.skops), or a
         classifier that XGBoost (.json, .ubj), LightGBM (.txt) or CatBoost (.json, .cbm) has saved.
     data
-        CSV file of data like those that the model was trained on, with a line of names on top.
+        CSV file of data like those that the model was trained on, with a line of names on top: numbers, text, gaps.
     target
         Column of the labels in it; without it there are none.
     test
         CSV file of rows that the model has not seen, with the same columns.
     continuous
         Columns to move, or all; without it those that do not look like codes.
+    ranges
+        TOML file of what columns may plausibly be: below [ranges] lines such as age = [0, 120]. Or data, for what the data
+        have, which is taken without it, too, and for columns that the file does not name.
+    faults
+        Kinds of faults in the data to try, or none of them; without it all that the data suggest.
     outputs
         What the model returns; told from the file without it.
     output
@@ -62,37 +75,36 @@ def audit(
         Fixes what is drawn.
     html
         Report to write, one file that needs nothing else.
+    csv
+        Folder for the tables, a CSV file each.
     force
-        Replace a report that is there.
+        Replace files that are there.
     """
     check_seed(seed)
     check_whole("--max-rows", max_rows, 16)
-    check_outputs({"--html": html}, model, data, test, overwrite=force)
+    tried = read_kinds(faults)
+    file = None if ranges is None or ranges == Path(_DATA) else ranges
+    tables = () if csv is None else [csv / f"{name}.csv" for name in TABLES]
+    check_outputs({"--html": html, "--csv": tables}, model, data, test, file, overwrite=force)
     from knowlimits.auditing import audit as run
-    from knowlimits.files.tables import read_numbers, read_table
-
-    def read(path: Path) -> tuple[Any, Any, list[str]]:
-        if target is not None:
-            return read_table(path, target)
-        values, names = read_numbers(path)
-        return values, None, names
+    from knowlimits.auditing.find.subject import takes_numbers
+    from knowlimits.files.ranges import read_ranges
 
     loaded = load_model(model, trusted, output)
-    X, y, names = read(data)
-    X_test = y_test = None
-    if test is not None:
-        X_test, y_test, others = read(test)
-        if others != names:
-            raise UsageError(f"--test: {test} must have the columns of {data}, in their order. Got {', '.join(others)}.")
+    rows = read_rows(loaded, outputs, data, test, target, numbers=takes_numbers(loaded), infinite=False)
+    check_gaps(loaded, outputs, input_shape, rows)
+    said = None if ranges is None else _DATA if file is None else read_ranges(file, list(rows.table.names))
     columns = "all" if continuous == ("all",) else list(continuous) or None
     found = run(
         loaded,
-        X,
-        y,
-        feature_names=names,
+        rows.X,
+        rows.table.labels,
+        feature_names=list(rows.table.names),
         continuous=columns,
-        X_test=X_test,
-        y_test=y_test,
+        X_test=rows.X_test,
+        y_test=None if rows.test is None else rows.test.labels,
+        ranges=said,
+        faults=tried,
         outputs=outputs,
         layer=layer,
         input_shape=input_shape or None,
@@ -100,14 +112,24 @@ def audit(
         random_state=seed,
         verbose=sys.stderr.isatty(),
     )
-    given = {"--target": target, "--test": test, "--outputs": outputs, "--output": output, "--seed": seed or None}
+    given = {
+        "--target": target,
+        "--test": test,
+        "--ranges": file,
+        "--outputs": outputs,
+        "--output": output,
+        "--seed": seed or None,
+    }
     several = {"--input-shape": input_shape, "--trusted": trusted}
     found = dataclasses.replace(found, next_step=(_guarded(model, data, given, several),))
     if html is not None:
         found.to_html(html, overwrite=force)
+    if csv is not None:
+        found.to_csv(csv, overwrite=force)
     print(found)
-    if html is not None:
-        print(f"\nThe report: {html}")
+    for what, path in (("report", html), ("tables", csv)):
+        if path is not None:
+            print(f"\nThe {what}: {path}")
 
 
 def _guarded(model: Path, data: Path, given: dict[str, Any], several: dict[str, Sequence[Any]]) -> str:

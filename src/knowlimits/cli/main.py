@@ -13,6 +13,7 @@ from cyclopts import App
 import knowlimits
 from knowlimits.cli.audit import audit
 from knowlimits.cli.check import check
+from knowlimits.cli.compare import compare
 from knowlimits.cli.detect import detect
 from knowlimits.cli.guard import guard
 from knowlimits.cli.mistakes import explained
@@ -27,7 +28,7 @@ app = App(
     # `main` says what an interruption leaves.
     suppress_keyboard_interrupt=False,
 )
-for command in (reproduce, search, regions, detect, audit, guard, check):
+for command in (reproduce, search, regions, detect, audit, compare, guard, check):
     app.command(command)
 
 

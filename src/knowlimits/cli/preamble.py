@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -41,6 +41,24 @@ Models = Annotated[tuple[_Model, ...], CHOICES]
 # What a model returns, as `knowlimits.read` has it; a test keeps the two together.
 Returned = Literal["logits", "log-probabilities", "probabilities"]
 Outputs = Annotated[Returned | None, CHOICE]
+
+# Kinds of faults, as `knowlimits.faults` has them, or none of them; a test keeps the two together.
+Kind = Literal[
+    "unit",
+    "lost-point",
+    "sentinel",
+    "gap",
+    "zero-fill",
+    "sign",
+    "swap",
+    "shuffled-columns",
+    "stuck",
+    "drift",
+    "saturation",
+    "unseen-category",
+    "none",
+]
+Faults = Annotated[tuple[Kind, ...], CHOICES]
 
 
 def no_screen() -> None:
@@ -94,20 +112,26 @@ def check_results(folder: Path, *files: str) -> None:
     no_screen()
 
 
-def check_outputs(outputs: dict[str, Path | None], *inputs: Path | None, overwrite: bool = True) -> None:
+def read_kinds(kinds: Sequence[str]) -> Sequence[str] | None:
+    """What the option --faults says, as `knowlimits.audit` takes it: None for all that the data suggest."""
+    if "none" in kinds and len(kinds) > 1:
+        raise UsageError(f"--faults must be none, or some of the others. Got {' '.join(kinds)}.")
+    return None if not kinds else () if "none" in kinds else kinds
+
+
+def check_outputs(outputs: Mapping[str, Path | Sequence[Path] | None], *inputs: Path | None, overwrite: bool = True) -> None:
     """Raise before anything is computed that could then not be kept, or would take the place of something else.
 
     Args:
-        outputs: files to write, by their options.
+        outputs: files to write, by their options: one, or several in a folder.
         inputs: files that are read.
         overwrite: whether files that are there may be replaced.
     """
     from knowlimits.outputs import FIGURES, check_folder, check_output
 
     taken = {os.path.realpath(path): str(path) for path in inputs if path is not None}
-    for name, path in outputs.items():
-        if path is None:
-            continue
+    files = [(name, file) for name, path in outputs.items() for file in ([path] if isinstance(path, Path) else path or ())]
+    for name, path in files:
         with option(name):
             check_folder(path.parent)
             try:

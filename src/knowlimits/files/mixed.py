@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from knowlimits.files.tables import NUMBER, cells, shown, take_labels
+from knowlimits.files.tables import NUMBER, cells, finite_numbers, shown, take_labels
 
 #: What stands for a gap; `pandas.read_csv` has the same words.
 GAPS = frozenset(
@@ -99,8 +99,27 @@ class Mixed:
         return DataFrame(dict(zip(self.names, self.columns, strict=True)))
 
 
+def read_finite(path: str | os.PathLike, target: str | None = None) -> Mixed:
+    """Read a CSV file of finite numbers, beside its labels, with a line of names on top: no gaps, and no words.
+
+    Args:
+        path: the file.
+        target: the column of labels, if there is one.
+
+    Raises:
+        ValueError: if it is no such table; the text says where and why, rows being counted as lines of the file.
+        OSError: if it cannot be read.
+    """
+    names, rows, labels = _parts(path, target)
+    columns = finite_numbers(path, names, rows).T
+    return Mixed(os.fspath(path), tuple(names), tuple(columns), _lines(rows), labels)
+
+
 def read_mixed(
-    path: str | os.PathLike, target: str | None = None, kinds: Mapping[str, Kind] | Sequence[Kind] | None = None
+    path: str | os.PathLike,
+    target: str | None = None,
+    kinds: Mapping[str, Kind] | Sequence[Kind] | None = None,
+    infinite: bool = True,
 ) -> Mixed:
     """Read a CSV file with a line of names on top.
 
@@ -109,24 +128,37 @@ def read_mixed(
         target: the column of labels, if there is one.
         kinds: of columns, by their names or in their order, where that is known: a cell that is not of its column's kind stays
             the text that it is. Without it a column is what all its cells are, and text where they differ.
+        infinite: whether columns of numbers may have infinite ones.
 
     Raises:
         ValueError: if it is no such table; the text says where and why, rows being counted as lines of the file.
         OSError: if it cannot be read.
     """
-    names, rows = cells(path)
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"{path} must have names that differ. Got {twice!r} more than once.")
-    labels = None if target is None else take_labels(path, names, rows, target)
+    names, rows, labels = _parts(path, target)
     known = kinds if isinstance(kinds, Mapping) else dict(zip(names, kinds or (), strict=False))
-    lines = np.array([line for line, _ in rows])
-    columns = []
+    lines, columns = _lines(rows), []
     for place, name in enumerate(names):
         texts = [row[place] for _, row in rows]
         if name not in known:
             _check_clear(f"{path}", name, texts, lines)
         columns.append(_READERS[known.get(name) or _kind(texts)](texts))
+        if not infinite and columns[-1].dtype.kind == "f" and (bad := np.isinf(columns[-1])).any():
+            at = int(bad.argmax())
+            raise ValueError(f"{path}, row {lines[at]}, column {name!r}, must be finite. Got {columns[-1][at]}.")
     return Mixed(os.fspath(path), tuple(names), tuple(columns), lines, labels)
+
+
+def _parts(path: str | os.PathLike, target: str | None) -> tuple[list[str], list[tuple[int, list[str]]], np.ndarray | None]:
+    """The names of a table's columns, each once, its rows with the lines where they begin, and the labels beside them."""
+    names, rows = cells(path)
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{path} must have names that differ. Got {twice!r} more than once.")
+    labels = None if target is None else take_labels(path, names, rows, target)
+    return names, rows, labels
+
+
+def _lines(rows: list[tuple[int, list[str]]]) -> np.ndarray:
+    return np.array([line for line, _ in rows])
 
 
 def _kind_of(column: np.ndarray) -> Kind:

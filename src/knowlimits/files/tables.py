@@ -34,7 +34,7 @@ def read_table(path: str | os.PathLike, target: str) -> tuple[np.ndarray, np.nda
     """
     names, rows = cells(path)
     labels = take_labels(path, names, rows, target)
-    return _numbers(path, names, rows), labels, names
+    return finite_numbers(path, names, rows), labels, names
 
 
 def take_labels(path: str | os.PathLike, names: list[str], rows: list[tuple[int, list[str]]], target: str) -> np.ndarray:
@@ -95,7 +95,7 @@ def read_numbers(path: str | os.PathLike, columns: list[str] | None = None) -> t
             )
         order = [names.index(name) for name in columns]
         names, rows = columns, [(line, [row[k] for k in order]) for line, row in rows]
-    return _numbers(path, names, rows), names
+    return finite_numbers(path, names, rows), names
 
 
 def cells(path: str | os.PathLike) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -123,7 +123,12 @@ def cells(path: str | os.PathLike) -> tuple[list[str], list[tuple[int, list[str]
     return names, rows[1:]
 
 
-def _numbers(path: str | os.PathLike, names: list[str], rows: list[tuple[int, list[str]]]) -> np.ndarray:
+def finite_numbers(path: str | os.PathLike, names: list[str], rows: list[tuple[int, list[str]]]) -> np.ndarray:
+    """The cells of a table as numbers, ``(n, d)``.
+
+    Raises:
+        ValueError: if one is none, or not finite.
+    """
     values = np.empty((len(rows), len(names)))
     for number, (line, row) in enumerate(rows):
         for k, entry in enumerate(row):

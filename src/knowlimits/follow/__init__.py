@@ -1,5 +1,6 @@
 """Rays through any torch module: the table of operations, and what follows values along rays to infinity."""
 
+from knowlimits.follow.germs import Piece, follow_piece
 from knowlimits.follow.operations import (
     Affine,
     Joint,
@@ -23,6 +24,7 @@ __all__ = [
     "Maximum",
     "Move",
     "Of",
+    "Piece",
     "Rays",
     "Rewrite",
     "Smooth",
@@ -31,6 +33,7 @@ __all__ = [
     "blocks",
     "follow",
     "follow_beyond",
+    "follow_piece",
     "follow_several",
     "register",
 ]

@@ -13,6 +13,12 @@ from torch import Tensor
 from knowlimits.follow.refusals import Refused
 
 
+def labels(x: Tensor, axes: int) -> Tensor:
+    """Labels of a tensor in which there is a ray for every place along its first axes."""
+    rows = x.shape[:axes]
+    return torch.arange(rows.numel(), device=x.device).reshape(*rows, *[1] * (x.ndim - axes)).expand(x.shape)
+
+
 def varying_axes(owners: Tensor) -> list[int]:
     """Axes along which the ray changes."""
     return [axis for axis, (size, stride) in enumerate(zip(owners.shape, owners.stride(), strict=True)) if stride and size > 1]

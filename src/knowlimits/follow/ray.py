@@ -167,12 +167,10 @@ def _start(
     errors: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Changes, Evaluator, Ray]:
     """What notes changes, an evaluator, and the input that it is to push."""
-    rows = origins.shape[:batch_axes]
-    ones = (1,) * (origins.ndim - batch_axes)
-    labels = torch.arange(rows.numel(), device=origins.device).reshape(*rows, *ones).expand(origins.shape)
+    labels = owned.labels(origins, batch_axes)
     if certify and errors is None:
         errors = torch.zeros_like(origins), torch.zeros_like(origins)
-    changes = Changes(rows.numel(), origins)
+    changes = Changes(origins.shape[:batch_axes].numel(), origins)
     # A clone: a model may work in place on its input.
     return changes, Evaluator(Squares(Asymptotes(changes))), Ray(directions.clone(), origins.clone(), labels, errors)
 

@@ -141,8 +141,19 @@ class Steps:
         return self.layout.encode(name, X, [column.gaps for column in self.columns])
 
     def of_codes(self) -> "Steps":
-        """The same of tables that are floats already, as `encode` makes them, to compute with."""
-        return dataclasses.replace(self, coded=True)
+        """The same of tables that are floats already, as `encode` makes them or with `unseen` codes, to compute with."""
+        return dataclasses.replace(self, layout=self.layout.with_unseen(), coded=True)
+
+    @property
+    def unseen(self) -> np.ndarray:
+        """For each column the code of a value that was never seen, nan where there is none, ``(columns,)``."""
+        with_one = self.layout.with_unseen().levels
+        return np.array(
+            [
+                np.nan if known is None or levels is None or len(levels) == len(known) else len(known)
+                for known, levels in zip(self.layout.levels, with_one, strict=True)
+            ]
+        )
 
     def transform(self, rows: np.ndarray) -> np.ndarray:
         """What comes out of the steps for rows as `encode` makes them, ``(n, numbers)``."""

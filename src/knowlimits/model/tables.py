@@ -67,6 +67,17 @@ class Layout:
         )
         return dataclasses.replace(first, levels=levels)
 
+    def with_unseen(self) -> "Layout":
+        """The same with one more value, the last, for every column of categories that can have one: it was never seen."""
+        unseen = [None if levels is None else _unseen(levels) for levels in self.levels]
+        levels = tuple(
+            own if value is None or own is None else (*own, value) for own, value in zip(self.levels, unseen, strict=True)
+        )
+        dtypes = self.dtypes
+        if dtypes is not None:
+            dtypes = tuple(_with(dtype, value) for dtype, value in zip(dtypes, unseen, strict=True))
+        return dataclasses.replace(self, levels=levels, dtypes=dtypes)
+
     def encode(self, name: str, X: Any, gaps: Sequence[bool]) -> np.ndarray:
         """A table as floats, ``(n, columns)``.
 
@@ -145,6 +156,23 @@ def is_gap(value: Any) -> bool:
     except TypeError:
         # Whether pandas.NA equals itself is not known.
         return True
+
+
+def _unseen(levels: tuple[Any, ...]) -> Any:
+    """A value that is none of those of a column; None for truth values, of which there are no others."""
+    if all(isinstance(level, bool | np.bool_) for level in levels):
+        return None
+    if all(isinstance(level, Number) for level in levels):
+        return type(levels[0])(max(levels) + 1)
+    # As many letters as it takes.
+    return next(text for text in ("never seen" + "!" * k for k in range(len(levels) + 1)) if text not in levels)
+
+
+def _with(dtype: Any, value: Any) -> Any:
+    """The type of a column that can have one more value, in which pandas would see a gap otherwise."""
+    if value is None or not hasattr(dtype, "categories"):
+        return dtype
+    return type(dtype)([*dtype.categories, value], ordered=dtype.ordered)
 
 
 def _levels(values: np.ndarray | None, known: Any, category: bool) -> tuple[Any, ...] | None:

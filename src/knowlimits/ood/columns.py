@@ -16,7 +16,7 @@ import numpy as np
 
 from knowlimits.model.shapes import place_names
 from knowlimits.ood.cells import RawTable
-from knowlimits.ood.ranges import Ranges
+from knowlimits.ood.ranges import Ranges, place_of
 from knowlimits.ood.strange import Strange, in_words, shown
 
 # Values that come once, at most, where they are more than half of the rows.
@@ -72,7 +72,9 @@ class Columns:
     high: np.ndarray
 
     @classmethod
-    def of(cls, X: Any, ranges: Any = None, names: Sequence[Any] | None = None, *, again: bool = True) -> "Columns":
+    def of(
+        cls, X: Any, ranges: Any = None, names: Sequence[Any] | None = None, *, again: bool = True, categories: Any = ()
+    ) -> "Columns":
         """Learnt from the rows of a table.
 
         A column that has nothing but gaps is taken for one of categories of which none has been seen.
@@ -82,6 +84,7 @@ class Columns:
             ranges: as `knowlimits.ood.ranges.Ranges.of` has it. Rows outside are not learnt from.
             names: what the columns are called, for a table that does not say so.
             again: whether to refuse text that hardly ever comes again.
+            categories: columns of numbers that are codes of categories, by name or counted from 0.
 
         Raises:
             TypeError: if something is no number, text, truth value or gap.
@@ -90,8 +93,9 @@ class Columns:
         """
         table = RawTable.of("X", X)
         called, named = _names(table, names)
-        numeric = [place for place in range(table.width) if table.is_numeric(place)]
-        rows = table.whole if table.whole is not None else _numbers(table, numeric)[0]
+        codes = _places(categories, called)
+        numeric = [place for place in range(table.width) if place not in codes and table.is_numeric(place)]
+        rows = _numbers(table, numeric)[0] if table.whole is None else table.whole if not codes else table.whole[:, numeric]
         limits = Ranges.of(ranges, called, numeric)
         outside = limits.outside(rows, [table.dtypes[place] for place in numeric])
         inside = np.logical_not(outside.any(1))
@@ -293,6 +297,14 @@ def _names(table: RawTable, given: Sequence[Any] | None) -> tuple[tuple[str, ...
         ours, theirs = next((a, b) for a, b in zip(names, table.names, strict=True) if a != b)
         raise ValueError(f"names must be those of X, in their order. Got {ours!r} where X has {theirs!r}.")
     return names, True
+
+
+def _places(categories: Any, names: Sequence[str]) -> set[int]:
+    """The places of columns that are named, or counted."""
+    if isinstance(categories, str) or not hasattr(categories, "__iter__"):
+        raise ValueError(f"categories must be a list of columns, by name or counted from 0. Got {categories!r} instead.")
+    places = {name: place for place, name in enumerate(names)}
+    return {place_of(key, places, "categories") for key in categories}
 
 
 def _own_names(shape: tuple[int, ...]) -> tuple[str, ...]:

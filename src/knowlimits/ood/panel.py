@@ -15,9 +15,9 @@ from knowlimits.limits.growth import Growth
 from knowlimits.limits.probabilities import limiting_probabilities
 from knowlimits.model.read import read
 from knowlimits.ood.detectors import DETECTORS
-from knowlimits.ood.detectors.base import Detector
-from knowlimits.ood.detectors.source import Ahead, Inputs, Seen, Source
+from knowlimits.ood.detectors.source import Ahead, Seen
 from knowlimits.ood.detectors.view import View
+from knowlimits.ood.familiar import Shared, fitted_on
 from knowlimits.ood.remedies import REMEDIES
 from knowlimits.ood.remedies.applied import Applied, Guarded, Outward, Own
 from knowlimits.ood.remedies.guard import Guard
@@ -53,7 +53,15 @@ class Panel:
         self.layer, self.inputs = layer, inputs
 
     @one_blas_thread()
-    def fit(self, model: Any, X: Any, y: Any, outputs: str | None = None) -> Self:
+    def fit(
+        self,
+        model: Any,
+        X: Any,
+        y: Any,
+        outputs: str | None = None,
+        categories: Collection[int] = (),
+        shared: Shared | None = None,
+    ) -> Self:
         """Learn what is familiar.
 
         Args:
@@ -61,10 +69,11 @@ class Panel:
             X: data like those that it was trained on, ``(n, features)``.
             y: class labels, ``(n,)``.
             outputs: as `knowlimits.read` has it.
+            categories: places of columns whose numbers are codes of categories, for the guard.
+            shared: what panels of other models have learnt already of the same rows.
         """
         model = read(model, outputs, X)
         self._view = View(model, self.layer, features=False)
-        self._inputs = Inputs(X) if self.inputs else None
         seen = self._view.at(X)
         self.members = len(seen.logits)
         self.left_out = {
@@ -72,12 +81,13 @@ class Panel:
             for name, entry in DETECTORS.items()
             if not entry.on_inputs and (why := entry.build(random_state=0).missing(self._view))
         }
-        self._on_model = _fitted(self._view, seen, y, on_inputs=False, without=self.left_out)
-        self._on_inputs = {} if self._inputs is None else _fitted(self._inputs, self._inputs.at(X), y, on_inputs=True)
+        self._on_model = fitted_on(self._view, seen, y, on_inputs=False, without=self.left_out)
+        shared = Shared(remember=False) if shared is None else shared
+        self._familiar = shared.familiar(X, y) if self.inputs else None
         self.remedies, self.without = {}, {}
         for name, remedy in REMEDIES.items():
             try:
-                self.remedies[name] = remedy.fit(model, X, y)
+                self.remedies[name] = shared.remedy(name, model, X, y, categories)
             except ValueError as error:
                 if remedy.to_all:
                     raise
@@ -94,9 +104,8 @@ class Panel:
         members = torch.from_numpy(seen.logits).softmax(-1).numpy()
         found = {name: np.asarray(scores.score(members, name)) for name in self.of_probabilities}
         found |= {name: detector.scored(seen) for name, detector in self._on_model.items()}
-        if self._inputs is not None:
-            inputs = self._inputs.at(X)
-            found |= {name: detector.scored(inputs) for name, detector in self._on_inputs.items()}
+        if self._familiar is not None:
+            found |= self._familiar.at(X)
         found |= _entropies(self._probabilities(X, seen))
         return found | {name: own.at(X) for name, own in self._own.items()}
 
@@ -107,9 +116,8 @@ class Panel:
         members = limiting_probabilities(ahead.rate.logits, ahead.offset.logits)
         found = {name: Growth.of(np.asarray(scores.score(members, name))) for name in self.of_probabilities}
         found |= {name: detector.growth(ahead) for name, detector in self._on_model.items()}
-        if self._inputs is not None:
-            inputs = self._inputs.along(origins, directions)
-            found |= {name: detector.growth(inputs) for name, detector in self._on_inputs.items()}
+        if self._familiar is not None:
+            found |= self._familiar.along(origins, directions)
         limits = self._limits(origins, directions, ahead)
         found |= {name: Growth.of(values) for name, values in _entropies(limits).items()}
         return found | {name: own.along(origins, directions) for name, own in self._own.items()}
@@ -161,15 +169,6 @@ class Panel:
         guarded = self.remedies[GUARDED]
         assert isinstance(guarded, Guarded)
         return guarded.guard
-
-
-def _fitted(source: Source, seen: Seen, y: Any, on_inputs: bool, without: Collection[str] = ()) -> dict[str, Detector]:
-    """The detectors that look at a source, by their names."""
-    return {
-        name: entry.build(random_state=0).fit_seen(source, seen, y)
-        for name, entry in DETECTORS.items()
-        if entry.on_inputs == on_inputs and name not in without
-    }
 
 
 def _entropies(probabilities: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

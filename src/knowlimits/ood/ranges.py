@@ -146,12 +146,13 @@ def check_word(name: str, word: str) -> None:
         raise ValueError(f"{name} must be {DATA!r}, for what the data have, or numbers. Got {shown(word)} instead.")
 
 
-def place_of(key: Any, places: Mapping[str, int]) -> int:
+def place_of(key: Any, places: Mapping[str, int], name: str = "ranges") -> int:
     """The place of a column that is named, or counted.
 
     Args:
         key: a name, or a place.
         places: of columns, by their names.
+        name: of what names them, in messages.
 
     Raises:
         ValueError: if there is none, or two.
@@ -160,7 +161,7 @@ def place_of(key: Any, places: Mapping[str, int]) -> int:
     if isinstance(key, int | np.integer) and not isinstance(key, bool) and 0 <= key < len(places):
         if named not in (None, key):
             raise ValueError(
-                f"ranges must tell columns apart. Got {key}, which counts one column and names another: say '{key}' for the "
+                f"{name} must tell columns apart. Got {key}, which counts one column and names another: say '{key}' for the "
                 "one of this name."
             )
         return int(key)
@@ -169,7 +170,7 @@ def place_of(key: Any, places: Mapping[str, int]) -> int:
     near = difflib.get_close_matches(str(key), places, 1)
     first = ", ".join(itertools.islice(places, _SHOWN))
     hint = f"did you mean {near[0]!r}?" if near else f"they are {first}{', ...' if len(places) > _SHOWN else '.'}"
-    raise ValueError(f"ranges must name columns of X, or count them from 0. Got {shown(key)} instead: {hint}")
+    raise ValueError(f"{name} must name columns of X, or count them from 0. Got {shown(key)} instead: {hint}")
 
 
 def _rounded(end: float, dtype: Any) -> float:

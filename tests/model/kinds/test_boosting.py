@@ -223,7 +223,7 @@ def test_gaps(model: Any):
     far = kl.far_field(kl.read(model, X=frame), frame, d)
     assert np.array_equal(far.origins, X, equal_nan=True)
     found = kl.audit(model, frame, y)
-    assert f"{int((~full).sum())} rows with gaps were left out" in " ".join(str(found).split())
+    assert f"{int((~full).sum())} of these rows have gaps, and are taken as they are" in " ".join(str(found).split())
     d[np.flatnonzero(~full)[0]] = 1
     with pytest.raises(ValueError, match="directions must be 0 where there are gaps"):
         kl.far_field(kl.read(model, X=frame), frame, d)

@@ -27,7 +27,8 @@ class Continuous:
         places: where they are in the table.
         steps: how a row of the table moves when a column grows by one standard deviation, ``(features, columns)``.
         deviations: standard deviations, in the columns' own units, ``(features,)``.
-        medians: in the same units, ``(features,)``.
+        medians: in the same units, ``(features,)``; a column that is missing in a row starts there when it moves.
+        low, high: the ends of what the data have, ``(features,)``.
         moves: how the numbers behind the model's steps follow each.
         left_out: the other columns, and why.
         shape: of one input of the model, whose places the columns of the table are; None for a table that is one.
@@ -38,9 +39,22 @@ class Continuous:
     steps: np.ndarray
     deviations: np.ndarray
     medians: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
     moves: tuple[Moves, ...]
     left_out: dict[str, str]
     shape: tuple[int, ...] | None = None
+
+    def started(self, rows: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """Starts of rays: rows ``(n, columns)`` with the medians of columns that move where these are missing.
+
+        The limit along a column is that from any of its values.
+        """
+        if not (lost := np.isnan(rows) & (directions != 0)).any():
+            return rows
+        medians = np.zeros(rows.shape[1])
+        medians[list(self.places)] = self.medians
+        return np.where(lost, medians, rows)
 
     @property
     def together(self) -> np.ndarray:
@@ -118,7 +132,7 @@ class TableReader:
         """The columns that can move.
 
         Args:
-            rows: the table, as floats without gaps.
+            rows: the table, as floats, with gaps where the model takes them.
             model: what takes it; None where all of them can move.
             given: names or places of columns, or ``"all"`` for all that vary; without it codes and yes-or-no columns stay out.
 
@@ -126,7 +140,7 @@ class TableReader:
             ValueError: if there is no such column.
         """
         asked = None if given is None else self._places(given)
-        held = [(place, "") for place in range(len(self.names))] if model is None else moving_columns(model, rows)
+        held = [(place, "") for place in range(len(self.names))] if model is None else moving_columns(model, without_gaps(rows))
         chosen, left_out = [], {}
         for place, why_held in held:
             if why := why_held or self._why_not(rows[:, place], place, asked):
@@ -137,14 +151,17 @@ class TableReader:
             reasons = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:5])
             raise ValueError(f"X must have a continuous column. Got none ({reasons}).{self._what_helps(rows, held, asked)}")
         columns = np.ascontiguousarray(rows[:, chosen].T)
-        deviations = columns.std(1)
+        gaps = np.isnan(columns).any()
+        # Of columns without gaps to the last bit as ever.
+        deviations = np.nanstd(columns, axis=1) if gaps else columns.std(1)
         steps = np.zeros((len(chosen), rows.shape[1]))
         steps[np.arange(len(chosen)), chosen] = deviations
         about = None if model is None or model.steps is None else model.steps.columns
         moves = [Moves.AFFINE if about is None else about[place].moves for place in chosen]
         names = tuple(self.names[place] for place in chosen)
-        medians = np.median(columns, axis=1)
-        return Continuous(names, tuple(chosen), steps, deviations, medians, tuple(moves), left_out, self.shape)
+        medians = np.nanmedian(columns, axis=1) if gaps else np.median(columns, axis=1)
+        low, high = np.nanmin(columns, axis=1), np.nanmax(columns, axis=1)
+        return Continuous(names, tuple(chosen), steps, deviations, medians, low, high, tuple(moves), left_out, self.shape)
 
     def _what_helps(self, rows: np.ndarray, held: list[tuple[int, str]], asked: set[int] | None) -> str:
         """What to do where no column can move, or ``""``."""
@@ -159,16 +176,9 @@ class TableReader:
 
     def _why_not(self, values: np.ndarray, place: int, asked: set[int] | None) -> str:
         """Why a column of numbers stays where it is; ``""`` for a measurement."""
-        distinct = np.unique(values)
-        if len(distinct) == 1:
-            return f"constant, {distinct[0]:g}"
-        if asked is not None:
-            return "" if place in asked else "not asked for"
-        if len(distinct) == 2:
-            return f"two values, {distinct[0]:g} and {distinct[1]:g}"
-        if len(distinct) <= _MOST_CODES and (distinct == np.round(distinct)).all():
-            return f"{len(distinct)} whole numbers, taken for codes"
-        return ""
+        if asked is not None and place not in asked and len(np.unique(values[~np.isnan(values)])) > 1:
+            return "not asked for"
+        return no_measurement(values, codes=asked is None)
 
     def _places(self, given: Any) -> set[int]:
         if isinstance(given, str):
@@ -191,6 +201,37 @@ class TableReader:
     def _tuples(self) -> dict[tuple[int, ...], int]:
         """Columns by their places in one input."""
         return {} if self.shape is None else {place: column for column, place in enumerate(np.ndindex(*self.shape))}
+
+
+def no_measurement(values: np.ndarray, codes: bool = True) -> str:
+    """Why a column of numbers is taken for no measurement; ``""`` for one.
+
+    Args:
+        values: of the column, ``(n,)``.
+        codes: take two values, and few whole numbers, for codes.
+    """
+    distinct = np.unique(values[~np.isnan(values)])
+    if not len(distinct):
+        return "nothing but gaps"
+    if len(distinct) == 1:
+        return f"constant, {distinct[0]:g}"
+    if codes and len(distinct) == 2:
+        return f"two values, {distinct[0]:g} and {distinct[1]:g}"
+    if codes and len(distinct) <= _MOST_CODES and (distinct == np.round(distinct)).all():
+        return f"{len(distinct)} whole numbers, taken for codes"
+    return ""
+
+
+def without_gaps(rows: np.ndarray) -> np.ndarray:
+    """Rows of a table in which values that there are in a column, medians or next to them, stand for its gaps."""
+    lost = np.isnan(rows)
+    if not lost.any():
+        return rows
+    filled = rows.copy()
+    for place in np.flatnonzero(lost.any(0)):
+        present = rows[~lost[:, place], place]
+        filled[lost[:, place], place] = np.quantile(present, 0.5, method="nearest") if len(present) else 0.0
+    return filled
 
 
 def _names(X: Any, columns: int, given: Any, expected: Any, shape: tuple[int, ...] | None) -> list[str]:

@@ -9,6 +9,7 @@ from scipy.special import xlogy
 from sklearn.pipeline import Pipeline
 
 from knowlimits.auditing.find.features import is_sure
+from knowlimits.auditing.find.gaps import movable
 from knowlimits.auditing.find.rays import rays
 from knowlimits.auditing.find.settling import LEVEL
 from knowlimits.auditing.find.subject import label_places, of_floats, read_table, some
@@ -210,12 +211,12 @@ def _ends_sure(guard: Guard, X: Any, rng: np.random.Generator) -> tuple[float, s
     """The share of rays, from rows along continuous columns, along which the model ends sure; nan, and why it is not known."""
     try:
         table, model, rows = read_table(guard.model, X, None, guard.outputs)
-        rows = rows[np.isfinite(rows).all(1)]
+        columns = table.continuous(rows, model)
+        rows = rows[movable(model, columns, rows)]
         if not len(rows):
             return float("nan"), "every row has gaps"
-        columns = table.continuous(rows, model)
         rows = rows[some(len(rows), max(_FEWEST, _RAYS // (2 * len(columns.names))), rng)]
-        limits = far_field(of_floats(model), *rays(rows, columns.steps)).confidence()
+        limits = far_field(of_floats(model), *rays(rows, columns)).confidence()
     except TypeError:
         # A guard takes more than can be followed.
         return float("nan"), f"{type(guard.model).__name__} is of no kind that can be followed"

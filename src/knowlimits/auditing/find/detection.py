@@ -100,6 +100,7 @@ def detection(subject: Subject, panel: Panel, rng: np.random.Generator) -> Detec
         for way in ways
     ]
     origins, directions = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    origins = columns.started(origins, directions)
     near = panel.at(np.concatenate([familiar, *(origins + radius * directions for radius in RADII[:-1])]))
     ends = panel.along(origins, directions)
     inside = np.stack([values[: len(familiar)] for values in near.values()])

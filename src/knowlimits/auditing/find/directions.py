@@ -20,6 +20,8 @@ from knowlimits.ood.panel import Panel
 _DIRECTIONS, _IMPROVEMENTS = 2000, 30
 # Standard deviations in the steepest of them at which the model is looked at.
 _PLACES = np.concatenate([[0.0], np.geomspace(0.1, 1e4, 60)])
+# Columns of numbers of their table.
+_NUMBERS = ("sure", "sure_low", "sure_high", "directions", "confidence")
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,11 @@ def in_directions(subject: Subject, panel: Panel, rng: np.random.Generator) -> D
     rarest = int(counts.argmin())
     drawn = isotropic(_DIRECTIONS, columns.together, rng) if columns.together.any() else np.zeros((0, len(columns.names)))
     origins = subject.rows[rng.integers(len(subject.rows), size=len(drawn))]
+    steps = drawn @ columns.steps
     table = (
-        _shares(panel.limits(origins, drawn @ columns.steps))
+        _shares(panel.limits(columns.started(origins, steps), steps))
         if len(drawn)
-        else Table({"model": np.empty(0, dtype=str), "sure": np.empty(0)})
+        else Table({"model": np.empty(0, dtype=str), **{name: np.empty(0) for name in _NUMBERS}})
     )
     confidence, reach, names, weights = float("nan"), float("nan"), [], []
     tried, alike = 0, 0
@@ -124,7 +127,7 @@ class _Lines:
     def of(cls, subject: Subject) -> "_Lines":
         """Those of a subject."""
         steps = subject.columns.steps[subject.columns.straight]
-        starts = torch.from_numpy(np.repeat(subject.rows[:1], len(steps), axis=0))
+        starts = torch.from_numpy(np.repeat(subject.centre[None], len(steps), axis=0))
         return cls(subject, steps, subject.model.along(starts, torch.from_numpy(steps))[1])
 
 
@@ -195,8 +198,8 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 def _reach(lines: _Lines, label: int, direction: np.ndarray) -> tuple[float, float]:
     """The limiting probability of a class along a direction, and from where on the median row has `SURE` of it."""
-    rows = lines.subject.rows[:200]
     step = direction @ lines.steps
+    rows = lines.subject.columns.started(lines.subject.rows[:200], step)
     limit, _, _ = _lead(lines, rows, np.tile(direction, (len(rows), 1)), label)
     confidence = float(np.median(limit))
     # As many places at once as blocks of points have room for.

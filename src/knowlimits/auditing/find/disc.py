@@ -25,7 +25,7 @@ class Disc:
     Attributes:
         axes: places of the two columns.
         confidence: ``(side, side)``, from the top left corner of the square round the disc; nan outside.
-        winner: places of the likeliest class, of the same shape.
+        winner: places of the likeliest class, of the same shape; outside those at the edge.
         arcs: angles from and to, counterclockwise from the first column's way up, ``(arcs, 2)``.
         limits: confidence on each arc, ``(arcs,)``.
         winners: likeliest class on each arc, ``(arcs,)``.
@@ -60,6 +60,9 @@ def _drawn(subject: Subject, plane: Plane, axes: tuple[int, int]) -> Disc:
     probs = subject.probabilities(plane.lift(np.stack([x[inside] * stretch, y[inside] * stretch], axis=1))).mean(0)
     confidence, winner = np.full(x.shape, np.nan), np.zeros(x.shape, dtype=int)
     confidence[inside], winner[inside] = probs.max(1), probs.argmax(1)
+    # Outside it is as at the edge, so that none is seen there.
+    rim = [np.rint((1 + way[~inside] / radius[~inside] * (1 - 3 / _SIDE)) / 2 * (_SIDE - 1)).astype(int) for way in (-y, x)]
+    winner[~inside] = winner[rim[0], rim[1]]
     found = _exact(subject, plane, axes)
     if found is not None:
         arcs, limits = found.angles, found.probs.mean(0)

@@ -108,25 +108,35 @@ def is_sure(confidence: np.ndarray, level: float = SURE) -> np.ndarray:
     return confidence >= level - _SAME
 
 
-def along_features(subject: Subject, panel: Panel, rng: np.random.Generator) -> Features:
-    """Follow every continuous column of the rows towards minus and plus infinity."""
+def along_features(subject: Subject, panel: Panel, rng: np.random.Generator, widest: int | None = None) -> Features:
+    """Follow every continuous column of the rows towards minus and plus infinity.
+
+    Args:
+        subject: the model and its data.
+        panel: every score of it.
+        rng: what rows are drawn by.
+        widest: numbers of the largest layer, by which rows of heavy models are fewer; the model's own without it. Models that
+            are compared have that of the heaviest, so that they are asked about the same rows.
+    """
     columns = subject.columns
     F = len(columns.names)
     fewest = min(_FEWEST, max(_FEWEST_WIDE, _WIDE_RAYS // (2 * F)))
     counts = ((_FEWEST, _RAYS), (fewest, _OTHER_RAYS), (fewest, _SETTLED_RAYS))
-    heavy = max(_FEWEST_HEAVY, _HEAVY // (2 * F * subject.model.widest(subject.rows.shape[1])))
+    heavy = max(_FEWEST_HEAVY, _HEAVY // (2 * F * (widest or subject.model.widest(subject.rows.shape[1]))))
     rows = [subject.rows[some(len(subject.rows), min(heavy, max(least, most // (2 * F))), rng)] for least, most in counts]
-    found = [_ends(subject, panel, *block) for block in blocks(rows[0], columns.steps)]
+    found = [_ends(subject, panel, *block) for block in blocks(rows[0], columns)]
     ends = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
     last, still, negligible = ends.pop("last"), ends.pop("still"), bool(ends.pop("negligible").any())
     distances, units = _quantiles(_settled(subject, rows[2]), F), _quantiles(last, F)
     probs = ends.pop("probs")
-    limits = _of_remedies(panel, rows[1], columns.steps) | {AS_IT_IS: probs.max(1)}
+    limits = _of_remedies(panel, rows[1], columns) | {AS_IT_IS: probs.max(1)}
     sure = {name: is_sure(values).reshape(-1, F, 2).mean(0) for name, values in limits.items()}
     medians = {name: np.median(values.reshape(-1, F, 2), axis=0) for name, values in limits.items()}
     # Of every column down and up, in this order.
     table = {"feature": np.repeat(columns.names, 2), "towards": np.tile([-np.inf, np.inf], F), "sure": sure[AS_IT_IS].ravel()}
-    table |= _spread("confidence", _quantiles(limits[AS_IT_IS], F)) | {"classes": np.array(_classes(probs, subject, F))}
+    table |= _spread("confidence", _quantiles(limits[AS_IT_IS], F)) | {
+        "classes": np.array(classes_in_words(probs.reshape(-1, 2 * F, probs.shape[1]), subject.classes))
+    }
     for what, values in (("settled", distances), ("last_unit", units)):
         table |= _spread(f"{what}_sd", values) | _spread(what, values * columns.deviations[:, None])
     constant = (still & np.isfinite(last)).reshape(-1, 2 * F).all(0)
@@ -188,12 +198,13 @@ def _last_values(subject: Subject, rows: np.ndarray, last: np.ndarray) -> np.nda
     columns = subject.columns
     if np.isfinite(last).any():
         tested = subject.test_rows[: len(rows)]
-        found = [far_field(subject.model, *block).settled for block in blocks(tested, columns.steps)]
+        found = [far_field(subject.model, *block).settled for block in blocks(tested, columns)]
         rows = np.concatenate([rows, tested])
         last = np.concatenate([last, *(one.max(0) for one in found if one is not None)])
     ways = np.array([-1.0, 1.0])
     # Values of the columns that move, and how far they go.
-    starts = rows @ (columns.steps != 0).T
+    starts = rows[:, list(columns.places)]
+    starts = np.where(np.isnan(starts), columns.medians, starts)
     gone = last.reshape(len(rows), -1, 2) * columns.deviations[:, None]
     values = ways * starts[..., None] + gone
     # From below, either way.
@@ -204,26 +215,28 @@ def _last_values(subject: Subject, rows: np.ndarray, last: np.ndarray) -> np.nda
 
 def _settled(subject: Subject, rows: np.ndarray) -> np.ndarray:
     """From where on the confidence along each ray is near its limit."""
-    parts = blocks(rows, subject.columns.steps)
+    parts = blocks(rows, subject.columns)
     return np.concatenate([settled(subject.probabilities, far_field(subject.model, *part)) for part in parts])
 
 
-def _of_remedies(panel: Panel, rows: np.ndarray, steps: np.ndarray) -> dict[str, np.ndarray]:
+def _of_remedies(panel: Panel, rows: np.ndarray, columns: Continuous) -> dict[str, np.ndarray]:
     """The limiting confidence of the model and its remedies."""
-    parts = [{name: probs.max(1) for name, probs in panel.limits(*block).items()} for block in blocks(rows, steps)]
+    parts = [{name: probs.max(1) for name, probs in panel.limits(*block).items()} for block in blocks(rows, columns)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _classes(probs: np.ndarray, subject: Subject, features: int) -> list[str]:
-    """The classes that rays of each column and way end in, with their shares; those that end level are named together."""
-    probs = probs.reshape(-1, 2 * features, len(subject.classes))
+def classes_in_words(probs: np.ndarray, classes: np.ndarray) -> list[str]:
+    """The likeliest classes of rows, with their shares, for each way, given probabilities ``(rows, ways, classes)``.
+
+    Those that are as likely as one another are named together.
+    """
     # Of those that are as likely as the likeliest, as none of them wins.
     level = probs >= probs.max(-1, keepdims=True) * (1 - 1e-9)
     found = []
-    for way in range(2 * features):
+    for way in range(probs.shape[1]):
         sets, counts = np.unique(level[:, way], axis=0, return_counts=True)
         order = np.argsort(-counts, kind="stable")
-        parts = [f"{' = '.join(map(str, subject.classes[sets[i]]))} ({counts[i] / counts.sum():.0%})" for i in order[:3]]
+        parts = [f"{' = '.join(map(str, classes[sets[i]]))} ({counts[i] / counts.sum():.0%})" for i in order[:3]]
         found.append(", ".join(parts) + (", ..." if len(order) > 3 else ""))
     return found
 
@@ -242,7 +255,8 @@ def _curves(
     size = max(1, at_once(rows.shape[1]) // (len(PLACES) * len(rows)))
     for begin in range(0, len(chosen), size):
         steps = subject.columns.steps[chosen[begin : begin + size]]
-        points = rows + (PLACES[:, None] * steps[:, None])[:, :, None]
+        starts = np.stack([subject.columns.started(rows, step) for step in steps])
+        points = starts[:, None] + (PLACES[:, None] * steps[:, None])[:, :, None]
         for name, probs in panel.probabilities(points.reshape(-1, rows.shape[1])).items():
             confidence = probs.max(1).reshape(points.shape[:3])
             parts.setdefault(name, []).append(np.moveaxis(np.quantile(confidence, (0.05, 0.5, 0.95), axis=2), 0, 2))

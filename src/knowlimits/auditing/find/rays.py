@@ -4,24 +4,27 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from knowlimits.auditing.find.columns import Continuous
+
 # Numbers in a block of rays or of points, of which there are as many as columns squared in all.
 _NUMBERS = 2**22
 
 
-def rays(rows: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every row along every step, towards minus and plus infinity, in the order ``(rows, steps, 2)``."""
-    both = np.stack([-steps, steps], axis=1).reshape(-1, steps.shape[1])
-    return np.repeat(rows, len(both), axis=0), np.tile(both, (len(rows), 1))
+def rays(rows: np.ndarray, columns: Continuous) -> tuple[np.ndarray, np.ndarray]:
+    """Every row along every column, towards minus and plus infinity, in the order ``(rows, columns, 2)``."""
+    both = np.stack([-columns.steps, columns.steps], axis=1).reshape(-1, columns.steps.shape[1])
+    directions = np.tile(both, (len(rows), 1))
+    return columns.started(np.repeat(rows, len(both), axis=0), directions), directions
 
 
-def blocks(rows: np.ndarray, steps: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def blocks(rows: np.ndarray, columns: Continuous) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The same rays, in their order, so few at a time that they take little memory."""
-    both = np.stack([-steps, steps], axis=1).reshape(-1, steps.shape[1])
+    both = np.stack([-columns.steps, columns.steps], axis=1).reshape(-1, columns.steps.shape[1])
     count = len(rows) * len(both)
-    size = at_once(steps.shape[1])
+    size = at_once(rows.shape[1])
     for begin in range(0, count, size):
         row, way = np.divmod(np.arange(begin, min(begin + size, count)), len(both))
-        yield rows[row], both[way]
+        yield columns.started(rows[row], both[way]), both[way]
 
 
 def at_once(width: int) -> int:

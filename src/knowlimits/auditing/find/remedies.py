@@ -40,7 +40,7 @@ def _settled(subject: Subject, panel: Panel, features: Features, name: str) -> f
         return float(np.nanmedian(distances)) if not np.isnan(distances).all() else float("nan")
     if name == GUARDED:
         both = np.concatenate([-subject.columns.steps, subject.columns.steps])
-        distances = panel.guard.radii(subject.rows[:50], both, LEVEL)
+        distances = panel.guard.radii(subject.rows[:50], both[:, panel.guard.columns_.numeric], LEVEL)
         # A gap does not move.
         moving = distances[np.isfinite(distances)]
         return float(np.median(moving)) if len(moving) else float("nan")

@@ -1,8 +1,10 @@
 """What is audited: a model, and its data as a table of floats."""
 
 import dataclasses
+import hashlib
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,17 +12,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from knowlimits.auditing.find.columns import Continuous, TableReader
+from knowlimits.auditing.find.columns import Continuous, TableReader, without_gaps
+from knowlimits.auditing.find.gaps import movable
 from knowlimits.auditing.find.places import as_table, shape_of_inputs
 from knowlimits.model.model import Model
 from knowlimits.model.read import read
 from knowlimits.model.shapes import stated_shape
 from knowlimits.model.steps import Moves
+from knowlimits.model.tables import rows_at
 
 # As tables write numbers; so few digits that no two become one.
 _DECIMAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,3})?")
 
-# Rows without gaps, at least, of which some are held out.
+# Rows, at least, of which some are held out.
 _FEWEST = 16
 # Rows that a model of numbers is looked at on, at most.
 _LOOKED_AT = 200
@@ -34,20 +38,29 @@ class Subject:
 
     Attributes:
         model: of tables as floats, as `rows` are; its classes are told by their places.
+        original: the same of tables as they were given, which `table_of` makes of such rows.
+        brought: what it was read from, by whose own methods it answers.
         classes: labels of the classes, ``(classes,)``.
         columns: the columns that move.
-        rows: the data as floats, without gaps, ``(n, columns)``; a sample of them if there are many.
+        rows: the data as floats, ``(n, columns)``, with codes for what is no number, and nan for gaps; a sample of them if
+            there are many.
         labels: places of their classes in `classes`, ``(n,)``, or what the model predicts if no labels were given.
         test_rows: rows that detectors are not fitted to.
         test_labels: places of their classes, or None if no labels were given.
         test_predictions: places of the classes that the model itself predicts for them.
         given: how many rows there were.
-        with_gaps: how many of them, and of test rows that were given, had gaps and were left out.
+        with_gaps: how many of `rows` and `test_rows` have gaps.
+        left: how many rows and test rows with gaps were left out, as what fills their gaps hangs on other columns.
+        named: labels of the columns of the DataFrame that was given; None for an array.
+        unseen: for each column the code of a category that was never seen, nan where there is none, ``(columns,)``.
+        highest: the largest number, or code, of each column, ``(columns,)``, of all rows that were given; nan of gaps alone.
         held_out: whether the test rows were given as such; otherwise they are a quarter of the data.
         labelled: whether labels were given.
     """
 
     model: Model
+    original: Model
+    brought: Any
     classes: np.ndarray
     columns: Continuous
     rows: np.ndarray
@@ -57,6 +70,10 @@ class Subject:
     test_predictions: np.ndarray
     given: int
     with_gaps: int
+    left: int
+    named: tuple[Any, ...] | None
+    unseen: np.ndarray
+    highest: np.ndarray
     held_out: bool
     labelled: bool
 
@@ -64,23 +81,47 @@ class Subject:
         """Probabilities of the members at rows of the table, ``(members, n, classes)``."""
         return self.model.at(torch.from_numpy(points)).numpy()
 
+    def table_of(self, rows: np.ndarray) -> Any:
+        """Rows as the original model takes them."""
+        return as_given(self.model, self.named, rows)
+
+    def predicted(self, rows: np.ndarray) -> np.ndarray:
+        """Places of the classes that the original model predicts for rows, ``(n,)``: the truth, likeliest or not."""
+        if self.original.own is None:
+            return self.probabilities(rows).mean(0).argmax(1)
+        return self.places(self.original.predict(self.table_of(rows)))
+
+    def places(self, predicted: np.ndarray) -> np.ndarray:
+        """Places of labels that the model predicts, ``(n,)``."""
+        return _places("the model's predictions", predicted, self.classes, len(predicted))
+
     @property
     def straight(self) -> bool:
         """Whether all columns of the table move what the networks take in straight lines."""
         return self.model.steps is None or all(column.moves is Moves.AFFINE for column in self.model.steps.columns)
 
     @property
-    def categories(self) -> int:
-        """How many columns are no numbers, so that the table has codes in their place."""
-        return 0 if self.model.steps is None else sum(column.levels is not None for column in self.model.steps.columns)
+    def coded(self) -> tuple[int, ...]:
+        """Places of the columns that are no numbers, so that the table has codes in their place."""
+        columns = () if self.model.steps is None else self.model.steps.columns
+        return tuple(place for place, column in enumerate(columns) if column.levels is not None)
 
     @cached_property
     def centre(self) -> np.ndarray:
         """The medians, ``(columns,)``; of columns that stay, which may be codes, values that there are."""
-        centre = np.median(self.rows, axis=0)
+        rows = without_gaps(self.rows)
+        centre = np.median(rows, axis=0)
         still = ~self.columns.steps.any(0)
-        centre[still] = np.quantile(self.rows[:, still], 0.5, axis=0, method="nearest")
+        centre[still] = np.quantile(rows[:, still], 0.5, axis=0, method="nearest")
         return centre
+
+    def digest(self, rng: np.random.Generator) -> str:
+        """What stands for the data and for what is drawn by `rng`: where it is the same, so are rows, test rows and labels."""
+        labels = [] if self.test_labels is None else self.classes[self.test_labels].tolist()
+        found = hashlib.sha256(repr((self.rows.shape, self.test_rows.shape, labels, rng.bit_generator.state)).encode())
+        for rows in (self.rows, self.test_rows):
+            found.update(np.ascontiguousarray(rows).tobytes())
+        return found.hexdigest()[:16]
 
     @property
     def members(self) -> int:
@@ -107,13 +148,15 @@ def read_subject(
         TypeError: if the model is none that `knowlimits.far_field` takes.
         ValueError: if data and model do not fit; the text says where.
     """
+    brought = model
     table, model, rows = read_table(model, X, feature_names, outputs, input_shape)
     X, X_test = (None if data is None else as_table(name, data, table.shape) for name, data in (("X", X), ("X_test", X_test)))
     model = model.to("cpu")
-    complete = np.flatnonzero(np.isfinite(rows).all(1))
-    _check_enough(len(complete), len(rows), held_out=X_test is not None)
-    columns = table.continuous(rows[complete], model, continuous)
-    count = model.at(torch.from_numpy(rows[complete[:1]])).shape[2]
+    _check_enough(len(rows), held_out=X_test is not None)
+    columns = table.continuous(rows, model, continuous)
+    taken = movable(model, columns, rows)
+    _check_enough(len(taken), held_out=X_test is not None, without=" without gaps" if len(taken) < len(rows) else "")
+    count = model.at(torch.from_numpy(rows[:1])).shape[2]
     y, y_test = (_read_labels(model, labels) for labels in (y, y_test))
     for name, labels in (("y", y), ("y_test", y_test)):
         _check_labels(name, labels, count)
@@ -126,28 +169,32 @@ def read_subject(
     rng = np.random.default_rng(random_state)
     if X_test is None:
         # Not sorted by anything, as the rows may be.
-        order = complete[rng.permutation(len(complete))]
+        order = taken[rng.permutation(len(taken))]
         learn, test = order[len(order) // 4 :], order[: len(order) // 4]
         tested, test_rows, test_labels = X, rows, labels
-        with_gaps = len(rows) - len(complete)
+        left = len(rows) - len(taken)
     else:
         tested, test_rows = X_test, table.rows("X_test", X_test, model)
         test_labels = None if y_test is None else _places("y_test", y_test, classes, len(test_rows))
-        learn, test = complete, np.flatnonzero(np.isfinite(test_rows).all(1))
+        learn, test = taken, movable(model, columns, test_rows)
         if not len(test):
-            raise ValueError("X_test must have a row without gaps at least. Got none.")
-        with_gaps = len(rows) - len(learn) + len(test_rows) - len(test)
+            raise ValueError(
+                "X_test must have a row without gaps at least, as what fills them hangs on other columns. Got none."
+            )
+        left = len(rows) - len(learn) + len(test_rows) - len(test)
     learn, test = (places[some(len(places), most_rows, rng)] for places in (learn, test))
 
     def predicted(table: Any, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Places of the classes that the model predicts for some rows of a table."""
         if model.own is None:
             return model.at(torch.from_numpy(rows[places])).numpy().mean(0).argmax(1)
-        taken = table.iloc[places] if hasattr(table, "iloc") else np.asarray(table)[places]
+        taken = rows_at(table, places)
         return _places("the model's predictions", model.predict(taken), classes, len(places))
 
     return Subject(
         model=of_floats(model),
+        original=model,
+        brought=brought,
         classes=classes,
         columns=columns,
         rows=rows[learn],
@@ -156,10 +203,31 @@ def read_subject(
         test_labels=None if test_labels is None else test_labels[test],
         test_predictions=predicted(tested, test_rows, test),
         given=len(rows),
-        with_gaps=with_gaps,
+        with_gaps=int(np.isnan(rows[learn]).any(1).sum() + np.isnan(test_rows[test]).any(1).sum()),
+        left=left,
+        named=tuple(X.columns) if hasattr(X, "iloc") else None,
+        unseen=np.full(rows.shape[1], np.nan) if model.steps is None else model.steps.unseen,
+        highest=np.fmax(np.fmax.reduce(rows, axis=0), np.fmax.reduce(test_rows, axis=0)),
         held_out=X_test is not None,
         labelled=labels is not None,
     )
+
+
+def as_given(model: Model | None, named: Sequence[Any] | None, rows: np.ndarray) -> Any:
+    """Rows of a table of floats as they were given: what the steps of a model take, a DataFrame, or numbers.
+
+    Args:
+        model: of tables of floats; None where all columns are numbers.
+        named: labels of the columns of a DataFrame; None for an array.
+        rows: ``(n, columns)``.
+    """
+    if model is not None and model.steps is not None:
+        return model.steps.layout.decode(rows)
+    if named is None:
+        return rows
+    import pandas
+
+    return pandas.DataFrame(rows, columns=list(named))
 
 
 def of_floats(model: Model) -> Model:
@@ -182,11 +250,11 @@ def read_table(
         )
     X = as_table("X", X, shape)
     table = TableReader(model, X, feature_names, shape)
-    numbers = _takes_numbers(model)
+    numbers = takes_numbers(model)
     if numbers or _has_numbers(X):
         # Gaps are for the model to say, unless it has no say.
         table.check_numbers("X", X, gaps=not numbers)
-    found = read(model, outputs, _looked_at(X), input_shape=shape)
+    found = read(model, outputs, looked_at(X), input_shape=shape)
     # Its layers may know how many columns it takes.
     return TableReader(found, X, feature_names, shape), found, table.rows("X", X, found)
 
@@ -197,7 +265,7 @@ def _has_numbers(X: Any) -> bool:
     return all(dtype.kind in "iufbc" for dtype in dtypes)
 
 
-def _looked_at(X: Any) -> Any:
+def looked_at(X: Any) -> Any:
     """Rows that a model is looked at on: of a table of numbers some without gaps, of other tables all, for their values."""
     if not _has_numbers(X):
         return X
@@ -205,20 +273,18 @@ def _looked_at(X: Any) -> Any:
     return complete[:: -(-len(complete) // _LOOKED_AT)] if len(complete) else X
 
 
-def _check_enough(count: int, given: int, held_out: bool) -> None:
-    """Refuse too few rows without gaps."""
+def _check_enough(count: int, held_out: bool, without: str = "") -> None:
+    """Refuse too few rows."""
     least = 1 if held_out else _FEWEST
-    if count >= least:
-        return
-    without = " without gaps" if count < given else ""
-    reason = "" if held_out else ", to hold some of them out"
-    raise ValueError(f"X must have {least} row{'s' if least > 1 else ''}{without} at least{reason}. Got {count} instead.")
+    if count < least:
+        reason = "" if held_out else ", to hold some of them out"
+        raise ValueError(f"X must have {least} row{'s' if least > 1 else ''}{without} at least{reason}. Got {count} instead.")
 
 
-def _takes_numbers(model: Any) -> bool:
+def takes_numbers(model: Any) -> bool:
     """Whether a model takes nothing but numbers, which is best said of the table, not of what is made of it."""
     if isinstance(model, list | tuple):
-        return all(map(_takes_numbers, model))
+        return all(map(takes_numbers, model))
     return isinstance(model, torch.nn.Module | torch.export.ExportedProgram)
 
 

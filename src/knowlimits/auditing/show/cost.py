@@ -7,7 +7,7 @@ import numpy as np
 
 from knowlimits.auditing.find.cost import FAR, Cost
 from knowlimits.auditing.show.labels import number, percent, value
-from knowlimits.auditing.show.text import WIDTH, aligned
+from knowlimits.auditing.show.lines import WIDTH, aligned
 from knowlimits.ood.remedies.calibration import Estimate
 
 # Columns that the table has, and that a sentence names.

@@ -1,26 +1,23 @@
-"""The audit as one HTML file that needs nothing else: page/report.html with its styles, its program and the numbers inside."""
+"""The audit as one HTML file that needs nothing else."""
 
-import base64
-import json
 import os
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
 
-from knowlimits.auditing.find.columns import Continuous
 from knowlimits.auditing.find.detection import RADII, Detection
-from knowlimits.auditing.find.disc import SCALE, Disc
 from knowlimits.auditing.find.features import PLACES
 from knowlimits.auditing.find.findings import Findings
 from knowlimits.auditing.find.places import panel_names, panels
 from knowlimits.auditing.find.table import Table
-from knowlimits.auditing.show.labels import label, left_out, numbers, percent, values
+from knowlimits.auditing.show.labels import label, left_out, numbers, values
+from knowlimits.auditing.show.page import codes, faults, ranges
+from knowlimits.auditing.show.page.names import with_short_names
+from knowlimits.auditing.show.pictures import of_column, of_disc
 from knowlimits.auditing.show.sentences import notes, title, verdict
+from knowlimits.auditing.show.template import fill, packed
 from knowlimits.ood.panel import LAPLACE
-from knowlimits.outputs import check_output, write_atomically
+from knowlimits.outputs import check_replaced, write_atomically
 
 # Panels and places that a map has room for.
 _PANELS, _PLACES = 8, 6000
@@ -41,28 +38,25 @@ def write_report(found: Findings, next_step: tuple[str, ...], path: str | os.Pat
         FileExistsError: if a file is there and `overwrite` is false.
         OSError: if it cannot be written.
     """
-    try:
-        check_output(path, overwrite=overwrite)
-    except FileExistsError as error:
-        raise FileExistsError(f"{error} Pass overwrite=True to replace it.") from None
+    check_replaced(path, overwrite)
     write_atomically(path, render(found, next_step).encode())
 
 
 def render(found: Findings, next_step: tuple[str, ...]) -> str:
     """The report as text; it ends with the lines that make a guarded file."""
-    environment = Environment(
-        loader=PackageLoader("knowlimits.auditing.show", "page"),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["label"], environment.filters["percent"] = label, percent
+    # Sentences have names in full.
+    sentences, said, headline = verdict(found), notes(found), title(found)
+    found = with_short_names(found)
     features, directions, data = found.features, found.directions, _data(found)
-    page = files("knowlimits.auditing.show") / "page"
-    return environment.get_template("report.html").render(
-        title=title(found),
-        verdict=verdict(found),
+    return fill(
+        "report.html",
+        data,
+        kind="Far-field audit",
+        title=headline,
+        verdict=sentences,
+        ranges=ranges.shown(found.plausible, found.columns) if len(found.plausible.table) else None,
+        faults=faults.shown(found.faults) if len(found.faults.table) else None,
+        codes=codes.shown(found.codes) if len(found.codes.table) else None,
         rows=_rows(features.table.take(features.order[:_LISTED])),
         ways=len(features.order),
         radii=RADII,
@@ -82,11 +76,8 @@ def render(found: Findings, next_step: tuple[str, ...]) -> str:
         approached=found.features.approached,
         infinity=float("inf"),
         left_out=left_out(found.columns.left_out),
-        notes=notes(found),
+        notes=said,
         next_step=next_step,
-        style=Markup((page / "report.css").read_text(encoding="utf-8")),
-        program=Markup((page / "report.js").read_text(encoding="utf-8")),
-        data=_json(data),
     )
 
 
@@ -102,20 +93,22 @@ def _data(found: Findings) -> dict[str, Any]:
     columns, curves = found.columns, found.features.curves
     return {
         "classes": [str(one) for one in found.classes],
-        "columns": [_column(columns, place) for place in curves.columns],
+        "columns": [of_column(columns, place) for place in curves.columns],
         "places": PLACES.round(4).tolist(),
         "curves": [
             {
                 "id": name,
                 "label": label(name),
-                "confidence": _packed(confidence),
+                "confidence": packed(confidence),
                 "ends": curves.ends[name].round(4).tolist(),
             }
             for name, confidence in curves.confidence.items()
         ],
+        "ranges": ranges.drawn(found.plausible) if len(found.plausible.table) else None,
+        "faults": faults.drawn(found.faults) if len(found.faults.table) else None,
         "radii": [radius if np.isfinite(radius) else None for radius in RADII],
         "scores": _scores(found.detection),
-        "disc": None if found.disc is None else _disc(found.disc, columns),
+        "disc": None if found.disc is None else of_disc(found.disc, columns),
         "map": _map(found),
     }
 
@@ -142,10 +135,6 @@ def _known(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(value) else round(value, 4) for value in values.tolist()]
 
 
-def _column(columns: Continuous, place: int) -> dict[str, Any]:
-    return {"name": columns.names[place], "deviation": columns.deviations[place], "median": columns.medians[place]}
-
-
 def _scores(detection: Detection) -> list[dict[str, Any]]:
     """The scores, with their numbers by way of moving and radius."""
     values = {name: getattr(detection, name).round(4) for name in ("auroc", "auroc_low", "auroc_high", "refused")}
@@ -161,25 +150,3 @@ def _scores(detection: Detection) -> list[dict[str, Any]]:
         }
         for k, score in enumerate(detection.scores)
     ]
-
-
-def _disc(disc: Disc, columns: Continuous) -> dict[str, Any]:
-    return {
-        "side": len(disc.confidence),
-        "scale": SCALE,
-        "confidence": _packed(np.nan_to_num(disc.confidence)),
-        "winner": _packed(disc.winner / 65535),
-        "arcs": np.c_[disc.arcs, disc.limits, disc.winners].round(5).tolist(),
-        "axes": [_column(columns, place) for place in disc.axes],
-    }
-
-
-def _packed(values: np.ndarray) -> str:
-    """Numbers from 0 to 1 as base64 of unsigned 16-bit integers, the low byte first."""
-    return base64.b64encode((np.clip(values, 0, 1) * 65535).round().astype("<u2").tobytes()).decode()
-
-
-def _json(value: Any) -> Markup:
-    """JSON that cannot end the element it stands in."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

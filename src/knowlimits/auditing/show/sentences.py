@@ -6,6 +6,7 @@ from knowlimits.auditing.find.detection import NEARER, RADII, Detection
 from knowlimits.auditing.find.directions import Directions
 from knowlimits.auditing.find.features import SURE
 from knowlimits.auditing.find.findings import Findings
+from knowlimits.auditing.show import codes, faults, ranges
 from knowlimits.auditing.show.labels import label, number, value
 from knowlimits.ood.panel import AS_IT_IS, GUARDED, LAPLACE, UNFAMILIARITY
 
@@ -23,6 +24,9 @@ def verdict(found: Findings) -> list[str]:
     """The sentences, the most important first."""
     remedies = {row["model"]: row for row in found.remedies.rows()}
     return [
+        *ranges.verdict(found.plausible),
+        *faults.verdict(found.faults),
+        *codes.verdict(found.codes, [found.faults.table["feature"][place] for place in found.faults.worst]),
         _overall(found, remedies[AS_IT_IS]["sure_features"]),
         *_soonest(found),
         *_all_directions(found),
@@ -46,17 +50,22 @@ def notes(found: Findings) -> list[str]:
         f"constant factor; curves are over {rows.curves:,} rows"
         + (f", for the {drawn:,} columns of {columns:,} that come first." if columns > drawn else "."),
     ]
+    if found.left:
+        sentences.append(
+            f"{found.left:,} rows with gaps were left out, as what fills their gaps hangs on other columns, and they go in no "
+            "straight lines where these move."
+        )
     if found.with_gaps:
         sentences.append(
-            f"{found.with_gaps:,} rows with gaps were left out, as detectors need numbers; the model takes them, and a guard "
-            "that is fitted to the table itself goes by whether a column has gaps."
+            f"{found.with_gaps:,} of these rows have gaps, and are taken as they are; a column that is missing in a row starts "
+            "at its median when it moves, and detectors on inputs see medians, or values next to them, in place of gaps."
         )
     if found.categories:
         sentences.append(
-            f"Codes stand for the categories of {found.categories:,} column{'s' if found.categories > 1 else ''}, also for the "
-            "guard and for detectors on inputs; a guard that is fitted to the table itself goes by which categories there are."
+            f"Codes stand for the categories of {found.categories:,} column{'s' if found.categories > 1 else ''}, also for "
+            "detectors on inputs; the guard goes by which categories there are."
         )
-    sentences += _moved_apart(found)
+    sentences += _moved_apart(found) + faults.notes(found.faults) + codes.notes(found.codes)
     if not found.labelled:
         sentences.append("No labels were given: the model's own predictions stand for them.")
     if found.features.approached:
@@ -66,7 +75,7 @@ def notes(found: Findings) -> list[str]:
             "The last change is that beyond which the outputs change no more but in straight lines, up to rounding: some units "
             "change farther out, as training may leave them, and bend no output by more."
         )
-    return sentences + _left_out(found)
+    return sentences + ranges.notes(found.plausible) + _left_out(found)
 
 
 def guarded_file(outputs: str | None, shape: tuple[int, ...] | None) -> tuple[str, ...]:
@@ -228,7 +237,9 @@ def _with_remedies(remedies: dict[str, dict[str, float]], scores: Detection) -> 
             f"With last-layer Laplace it ends sure of itself along {laplace['sure_features']:.1%} of the ways, at a median "
             f"confidence of {laplace['confidence']:.2f}."
         )
-    cost = guard["log_loss"] - plain["log_loss"]
+    # Infinite less infinite is no number: a model that gives a row's class no probability.
+    known = np.isfinite(plain["log_loss"])
+    cost = guard["log_loss"] - plain["log_loss"] if known else float("nan")
     price = "" if np.isnan(cost) else f" The log loss on test rows changes by {cost:+.1g}."
     sentences.append(
         f"With the guard it ends at {guard['confidence']:.2f} along every way, within 0.01 of it after "

@@ -8,11 +8,11 @@ from knowlimits.auditing.find.detection import RADII, Detection
 from knowlimits.auditing.find.features import Features
 from knowlimits.auditing.find.findings import Findings
 from knowlimits.auditing.find.table import Table
+from knowlimits.auditing.show import codes, faults, ranges
 from knowlimits.auditing.show.labels import label, numbers, percent, values
+from knowlimits.auditing.show.lines import WIDTH, aligned
 from knowlimits.auditing.show.sentences import notes, title, verdict
 
-#: Letters of a line.
-WIDTH = 110
 # Rows of the table of features that a page shows.
 _SHOWN = 12
 
@@ -23,6 +23,7 @@ def page(found: Findings, next_step: tuple[str, ...]) -> str:
     lines = [headline, "=" * len(headline), ""]
     for sentence in verdict(found):
         lines += textwrap.wrap(sentence, WIDTH, initial_indent="- ", subsequent_indent="  ")
+    lines += [*ranges.text(found.plausible), *faults.text(found.faults), *codes.text(found.codes)]
     ways = len(found.features.order)
     lines += ["", f"Columns, the surest first ({min(ways, _SHOWN)} of {ways} ways)", "", *_features(found.features)]
     lines += ["", "Area under the ROC curve of moved rows against familiar ones, by standard deviations", ""]
@@ -81,14 +82,3 @@ def _remedies(table: Table) -> list[str]:
             "log loss": numbers(columns["log_loss"]),
         }
     )
-
-
-def aligned(columns: dict[str, list[str]]) -> list[str]:
-    """Lines of a table, by its columns: the first to the left, the others to the right."""
-    widths = [max(map(len, (heading, *cells))) for heading, cells in columns.items()]
-    return [
-        "  ".join(
-            cell.ljust(width) if k == 0 else cell.rjust(width) for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in [tuple(columns), *zip(*columns.values(), strict=True)]
-    ]

@@ -13,7 +13,7 @@ from knowlimits.follow import UnsupportedOperation
 
 
 @dataclass(frozen=True)
-class Unit:
+class Dimension:
     """What a value hangs on beside real numbers.
 
     Attributes:
@@ -31,18 +31,18 @@ def check_units(graph: Graph) -> None:
     Raises:
         UnsupportedOperation: if they do not, or it cannot be told.
     """
-    units: dict[str, Unit] = {}
+    units: dict[str, Dimension] = {}
     for node in graph.nodes:
         if node.key == ("", "DynamicQuantizeLinear"):
             kinds = zip(node.outputs, ("integers", "scale", "zero"), strict=False)
-            units |= {name: Unit(kind, (node.outputs[0],)) for name, kind in kinds if name}
+            units |= {name: Dimension(kind, (node.outputs[0],)) for name, kind in kinds if name}
             continue
         given = [units.get(name) for name in node.inputs]
         if any(given):
             result = _RULES[node.key](given) if node.key in _RULES else _WRONG
             if result is _WRONG:
                 raise _refused(node)
-            if isinstance(result, Unit):
+            if isinstance(result, Dimension):
                 units |= {name: result for name in node.outputs if name}
     if out := next((output.name for output in graph.outputs if output.name in units), None):
         raise UnsupportedOperation(f"output {out!r} has numbers in units that DynamicQuantizeLinear chooses")
@@ -56,7 +56,7 @@ def _refused(node: Node) -> UnsupportedOperation:
 
 
 _WRONG = object()
-Given = list[Unit | None]
+Given = list[Dimension | None]
 
 
 def _moved(given: Given) -> object:
@@ -71,7 +71,7 @@ def _multiplied(given: Given) -> object:
         unit = a or b
         return unit if unit is not None and unit.kind in ("scale", "product") else _WRONG
     if a.kind == b.kind == "scale":
-        return Unit("scale", tuple(sorted(a.of + b.of)))
+        return Dimension("scale", tuple(sorted(a.of + b.of)))
     return None if {a.kind, b.kind} == {"scale", "product"} and a.of == b.of else _WRONG
 
 
@@ -80,7 +80,7 @@ def _with_zeros(pairs: Iterable[tuple[int, int]]) -> Callable[[Given], object]:
 
     def rule(given: Given) -> object:
         of = _owners(given, pairs, [])
-        return Unit("product", of) if of else _WRONG
+        return Dimension("product", of) if of else _WRONG
 
     return rule
 
@@ -96,12 +96,12 @@ def _with_scales(triples: Iterable[tuple[int, int, int]]) -> Callable[[Given], o
 
 def _owners(given: Given, zeros: Iterable[tuple[int, int]], scales: Iterable[tuple[int, int]]) -> tuple[str, ...]:
     """Whose the integers are, if all that has a unit belongs together; else none."""
-    wanted: dict[int, Unit] = {}
+    wanted: dict[int, Dimension] = {}
     for kind, pairs in (("zero", zeros), ("scale", scales)):
         for place, other in pairs:
             unit = given[place] if place < len(given) else None
             if unit is not None:
-                wanted |= {place: Unit("integers", unit.of), other: Unit(kind, unit.of)}
+                wanted |= {place: Dimension("integers", unit.of), other: Dimension(kind, unit.of)}
     there = {place: unit for place, unit in enumerate(given) if unit is not None}
     return tuple(sorted(name for unit in wanted.values() if unit.kind == "integers" for name in unit.of)) * (there == wanted)
 

@@ -40,7 +40,7 @@ VERSION = 2
 _ENTRIES = ("version", "guard", "columns", "model", "classes", "classes_dtype")
 _MODEL = ("parts", "listed")
 _PART = ("form", "output", "outputs", "input_shape")
-_PARAMETERS = ("components", "width", "tolerance", "keep", "ranges", "random_state", "outputs")
+_PARAMETERS = ("components", "width", "tolerance", "keep", "ranges", "categories", "random_state", "outputs")
 # Probabilities in single precision, as XGBoost has them, differ by so much from those in double.
 _CLOSE = 1e-6
 
@@ -121,6 +121,7 @@ def _said(guard: Guard) -> dict[str, Any]:
     if isinstance(said["ranges"], Mapping):
         # Columns are named, or counted, which names of entries in JSON do not tell apart.
         said["ranges"] = [[key, ends] for key, ends in said["ranges"].items()]
+    said["categories"] = list(said["categories"])
     return {key: plain(value) for key, value in said.items()}
 
 
@@ -131,13 +132,15 @@ def _parameters(said: Any) -> dict[str, Any]:
         require(real_numbers([said[name]]) and math.isfinite(said[name]), f"{name} of the guard is no number")
     seed, ranges = said["random_state"], said["ranges"]
     require(seed is None or whole_numbers([seed]), "random_state of the guard is no whole number")
+    codes = said["categories"]
+    require(isinstance(codes, list) and all(isinstance(one, str | int) for one in codes), "categories are not of columns")
     require(said["outputs"] is None or isinstance(said["outputs"], str), "outputs of the guard are no text")
     if isinstance(ranges, list):
         good = all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str | int) for pair in ranges)
         require(good, "ranges of the guard are not of columns")
         ranges = {key: tuple(ends) if isinstance(ends, list) else ends for key, ends in map(tuple, ranges)}
         require(len(ranges) == len(said["ranges"]), "ranges of the guard say two things of a column")
-    return {**said, "components": tuple(said["components"]), "ranges": ranges}
+    return {**said, "components": tuple(said["components"]), "ranges": ranges, "categories": tuple(codes)}
 
 
 def _check_ranges(said: Any, columns: Columns) -> None:

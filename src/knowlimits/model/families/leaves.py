@@ -17,6 +17,8 @@ from knowlimits.compiling import compiled
 _NODE = np.dtype([("threshold", np.float64), ("column", np.int32), ("left", np.int32), ("right", np.int32), ("_", np.int32)])
 # Numbers of rows that go through all trees before the next rows do, so that they stay in the cache; and rows at least.
 _NUMBERS, _ROWS = 2**14, 128
+# Nodes that wait to be looked at, at first.
+_WAITING = 64
 # Beyond every finite threshold, but for itself; numbers that do not move are no larger.
 _FAR = np.finfo(np.float64).max
 # A product with a reciprocal is no farther from a quotient, as a share of it.
@@ -99,6 +101,21 @@ class Packed:
             _walk(ends, starts, ways, reciprocals, *self._arrays, sums[some], radius[some], clear[some])
         return radius, clear
 
+    def met(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The thresholds that are asked for and passed by numbers that go from some to others, ``(n, features)`` each.
+
+        Returns:
+            Row by row and tree by tree the places of rows, columns and thresholds, ``(met,)`` each.
+        """
+        counts = np.zeros(len(low), dtype=np.int64)
+        nothing = np.zeros(0, dtype=np.int64)
+        arrays = self.roots[:, 0].copy(), self.nodes, self.gap_left, self.begins, self.sets, _WAITING
+        _meet(low, high, *arrays, counts, nothing, nothing)
+        ends = np.cumsum(counts)
+        rows, nodes = np.repeat(np.arange(len(low)), counts), np.empty(int(counts.sum()), dtype=np.int64)
+        _meet(low, high, *arrays, counts, ends - counts, nodes)
+        return rows, self.nodes["column"][nodes].astype(np.int64), self.nodes["threshold"][nodes]
+
     @property
     def _arrays(self) -> tuple[np.ndarray, ...]:
         return self.roots, self.nodes, self.values, self.gap_left, self.begins, self.sets
@@ -141,6 +158,58 @@ def _goes_left(
     for k in range(begins[at], begins[at + 1]):
         found |= sets[k] == value
     return found
+
+
+@compiled(nogil=True)
+def _meet(
+    low: np.ndarray,
+    high: np.ndarray,
+    roots: np.ndarray,
+    nodes: Any,
+    gap_left: np.ndarray,
+    begins: np.ndarray,
+    sets: np.ndarray,
+    room: int,
+    counts: np.ndarray,
+    starts: np.ndarray,
+    found: np.ndarray,
+) -> None:  # pragma: no cover - compiled
+    """Count the nodes that are passed on the way, row by row; note them from `starts` on in `found`, if that is not empty."""
+    waiting = np.empty(room, dtype=np.int64)
+    for row in range(len(low)):
+        met = 0
+        for tree in range(len(roots)):
+            size = 1
+            waiting[0] = roots[tree]
+            while size:
+                size -= 1
+                at = waiting[size]
+                if at < 0:
+                    continue
+                node = nodes[at]
+                threshold, least, most = node.threshold, low[row, node.column], high[row, node.column]
+                if size + 2 > len(waiting):
+                    larger = np.empty(2 * len(waiting) + 2, dtype=np.int64)
+                    larger[:size] = waiting[:size]
+                    waiting = larger
+                # Whole numbers that move may choose either.
+                both = least != most if threshold != threshold else least <= threshold < most
+                if least != least:
+                    both = False
+                left = most <= threshold
+                if not both and (least != least or threshold != threshold):
+                    left = _goes_left(at, least, gap_left, begins, sets)
+                if both and threshold == threshold:
+                    if len(found):
+                        found[starts[row] + met] = at
+                    met += 1
+                if both or left:
+                    waiting[size] = node.left
+                    size += 1
+                if both or not left:
+                    waiting[size] = node.right
+                    size += 1
+        counts[row] = met
 
 
 @compiled(nogil=True)

@@ -134,9 +134,14 @@ def proven(found: Model, model: Any, asked: Asked) -> Model:
             f"model cannot be read for certain: at row {int(lost.argmax())} it predicts, and nothing finite comes of what was "
             "read. Pass rows without gaps, or the network inside it."
         )
-    single |= any(isinstance(part, Family) and part.single for network in found.inner for part in network.modules())
-    check_predictions(read, own.astype(np.float32) if single else own)
+    check_predictions(read, own.astype(np.float32) if in_single_precision(found) else own)
     return found
+
+
+def in_single_precision(found: Model) -> bool:
+    """Whether what a model was read from computes in single precision, as far as it can be told from what was read."""
+    families = (part for network in found.inner for part in network.modules() if isinstance(part, Family))
+    return _is_single(found) or any(part.single for part in families)
 
 
 def _check_scores(found: Model, rows: Any, own: np.ndarray, single: bool) -> None:

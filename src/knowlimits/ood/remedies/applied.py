@@ -3,11 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from knowlimits.limits.growth import Growth
+from knowlimits.ood.remedies.answers import answering, labels_of
 from knowlimits.ood.remedies.guard import Guard
+
+# Rows that a model is asked about its classes on.
+_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,15 @@ class Applied(ABC):
             probs: the limits of the model's own probabilities, ``(n, classes)``.
         """
 
+    def again(self, model: Any, X: Any) -> "Applied | None":
+        """The same for another model of the same rows; None where it has learnt nothing that does not hang on the model.
+
+        Args:
+            model: the other one.
+            X: the rows that this was fitted to, ``(n, features)``.
+        """
+        return None
+
 
 class AsItIs(Applied):
     """No remedy."""
@@ -92,6 +106,12 @@ class Guarded(Applied):
     def at(self, X: np.ndarray, probs: np.ndarray, features: np.ndarray | None) -> np.ndarray:
         """The model's own, blended with uniform ones."""
         return self.guard.blend(X, probs)
+
+    def again(self, model: Any, X: Any) -> "Applied | None":
+        """With the same densities, for a model of as many classes, on whose number the weight of these hangs."""
+        guard = Guard(**(self.guard.get_params(deep=False) | {"model": model}))
+        classes = labels_of(answering(model, guard.outputs, X), X[:_FEW])
+        return Guarded(guard.restored(*self.guard.state(), classes, X)) if len(classes) == len(self.guard.classes_) else None
 
     def along(self, rays: Outward, probs: np.ndarray) -> np.ndarray:
         """Uniform along every ray that moves, whatever the model says; a gap does not move."""

@@ -55,6 +55,7 @@ class Guard(Convertible, ClassifierMixin, BaseEstimator):
         keep: the share of familiar rows that is accepted.
         ranges: of columns, by name or place: ``(low, high)``, of which either may be None, or ``"data"`` for what was seen;
             ``"data"`` alone for all.
+        categories: columns of numbers that are codes of categories, by name or place, beside those that say so themselves.
         random_state: seed of the split and the mixture.
         outputs: as `knowlimits.read` has it, for a model without `predict_proba`.
 
@@ -77,6 +78,7 @@ class Guard(Convertible, ClassifierMixin, BaseEstimator):
         tolerance: float = 0.01,
         keep: float = 0.95,
         ranges: Any = None,
+        categories: Any = (),
         random_state: Any = None,
         outputs: str | None = None,
     ):
@@ -86,6 +88,7 @@ class Guard(Convertible, ClassifierMixin, BaseEstimator):
         self.tolerance = tolerance
         self.keep = keep
         self.ranges = ranges
+        self.categories = categories
         self.random_state = random_state
         self.outputs = outputs
 
@@ -106,7 +109,7 @@ class Guard(Convertible, ClassifierMixin, BaseEstimator):
             ValueError: if the data or a parameter is not what is accepted, or the model has several labels for a row.
         """
         self._check_parameters()
-        columns = Columns.of(X, self.ranges)
+        columns = Columns.of(X, self.ranges, categories=self.categories)
         cells = columns.read(X)
         usable = np.flatnonzero(~cells.refused)
         if len(usable) < _FEWEST:
@@ -129,7 +132,8 @@ class Guard(Convertible, ClassifierMixin, BaseEstimator):
         ratio = self.ratio_(rows[held])
         self.shift_, self.loss_ = shift_for(ratio, len(self.classes_), self.tolerance)
         # What only rows have that were held out is new to the others: a category, or a change of a constant.
-        new = Columns.of(rows_at(X, learn), self.ranges, again=False).read(rows_at(X, held)).refused
+        known = Columns.of(rows_at(X, learn), self.ranges, again=False, categories=self.categories)
+        new = known.read(rows_at(X, held)).refused
         constant = np.ptp(rows[learn], axis=0) == 0
         new |= (rows[held] != rows[learn][:1])[:, constant].any(1)
         self.threshold_, self.kept_ = threshold_for(np.where(new, np.inf, -ratio), self.keep)
