@@ -321,6 +321,51 @@ def test_how_often_trees_are_asked_is_known_before():
     assert (asked_along(kl.read(GaussianNB().fit(X, Y)), starts, ends) == PLACES).all()
 
 
+class TreeOnTree(torch.nn.Module):
+    """A tree that asks what another says, and then, on either side, another threshold of the column itself."""
+
+    def __init__(self):
+        super().__init__()
+        none = np.array([-1, -1])
+        self.inner = Trees(
+            [Tree(np.zeros(3, dtype=int), np.zeros(3), np.r_[1, none], np.r_[2, none], np.array([[0.0], [0.0], [1.0]]))],
+            1,
+            returns=Outputs.LOGITS,
+        )
+        # The answer comes first, the column behind it.
+        self.outer = Trees(
+            [
+                Tree(
+                    np.array([0, 1, 1, 0, 0, 0, 0]),
+                    np.array([0.5, -1.0, 1.0, 0, 0, 0, 0]),
+                    np.array([1, 3, 5, -1, -1, -1, -1]),
+                    np.array([2, 4, 6, -1, -1, -1, -1]),
+                    np.array([[0.0], [0.0], [0.0], [3.0], [1.0], [-1.0], [-4.0]]),
+                )
+            ],
+            1,
+            returns=Outputs.LOGITS,
+        )
+
+    def forward(self, x):
+        return self.outer(torch.cat([self.inner(x), x], 1))
+
+
+def test_a_tree_on_a_tree_asks_on_both_sides_of_an_answer():
+    model = Model("trees", (Network(TreeOnTree(), returns=Outputs.LOGITS),))
+    starts, ends = np.array([[-0.5, 0.0], [0.5, 0.0], [-2.0, 0.0]]), np.array([[0.5, 0.0], [2.0, 0.0], [-0.5, 0.0]])
+    for a, b in ((starts, ends), (ends, starts), (np.array([[-2.0, 0.0]]), np.array([[2.0, 0.0]]))):
+        found = along_segments(model, a, b, 0.9)
+        assert found.exact.all()
+        for k in range(len(a)):
+            values = np.array(
+                [v for v in floats_around([-1.0, 0.0, 1.0]) if min(a[k, 0], b[k, 0]) <= v <= max(a[k, 0], b[k, 0])]
+            )
+            points = np.concatenate([np.stack([values, np.zeros(len(values))], 1), a[k : k + 1], b[k : k + 1]])
+            confidence = model.at(torch.from_numpy(points))[0].amax(1).numpy()
+            assert (found.smallest[k], found.largest[k]) == (confidence.min(), confidence.max())
+
+
 class Constant(torch.nn.Module):
     """What says the same of all rows."""
 
