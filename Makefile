@@ -39,10 +39,12 @@ style: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+PAGE := src/knowlimits/auditing/show/page
 wheel: .venv/.installed-test
 	@mkdir -p build
 	$(BIN)/python -m build --no-isolation --outdir build/dist >build/build.log 2>&1 || (cat build/build.log; exit 1)
-	$(BIN)/python -m zipfile -l $$(ls -t build/dist/*.whl | head -1) | grep -c -E 'half_moons.toml|search_space.toml|page/report\.' | grep -q 5
+	$(BIN)/python -m zipfile -l $$(ls -t build/dist/*.whl | head -1) | grep -c -E 'half_moons.toml|search_space.toml|show/page/.*\.(html|css|js)' | \
+	  grep -q -x $$((2 + $$(ls $(PAGE)/*.html $(PAGE)/*.css $(PAGE)/*.js | wc -l)))
 
 loops: .venv/.installed-test
 	$(BIN)/python -W ignore -m tests.compiled
