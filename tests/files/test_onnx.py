@@ -717,13 +717,16 @@ def changed_attribute(some, data):
         some.attribute.append(onnx.helper.make_attribute(name, value))
 
 
+_LATER = (("BatchNormalization", 14), ("AveragePool", 7), ("Softmax", 13), ("LogSoftmax", 13))
+
+
 def judged(model, x):
     """What onnx and onnxruntime say, as far as they say anything."""
     found = []
     # The reference takes statistics of the batch before opset 14, counts pads in means before 7, though they are to be left
-    # out, and takes one axis for all in GlobalMaxPool.
+    # out, takes one axis for all in GlobalMaxPool, and one for those behind it as well in Softmax before 13.
     version = model.opset_import[0].version
-    wrong = {"GlobalMaxPool"} | {name for name, first in (("BatchNormalization", 14), ("AveragePool", 7)) if version < first}
+    wrong = {"GlobalMaxPool"} | {name for name, first in _LATER if version < first}
     judges = [lambda: by_onnxruntime(model, x, np.float64)]
     if not wrong & {one.op_type for one in model.graph.node}:
         judges.append(lambda: ReferenceEvaluator(model).run(None, {"x": x}))
