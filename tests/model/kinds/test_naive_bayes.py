@@ -83,16 +83,16 @@ def test_limits_are_those_of_fractions_of_its_numbers(seed):
     np.testing.assert_allclose(far.probs[0].sum(1), 1)
     for row in range(len(x)):
         polynomials = independent(model.theta_, model.var_, model.class_prior_, x[row], d[row])
+        # Terms that cancel are no nearer in floats.
+        near = 1e-9 + 8 * np.finfo(float).eps * max(abs(float(term)) for one in polynomials for term in one)
         if far.certified[0, row]:
-            # Terms that cancel are no nearer in floats.
-            near = 1e-9 + 8 * np.finfo(float).eps * max(abs(float(term)) for one in polynomials for term in one)
             np.testing.assert_allclose(far.probs[0, row], exact.limit_of_softmax(polynomials), atol=near)
         elif len(exact.winners(polynomials, but=2)) == 1:
             # Powers are nearer to each other than doubles can tell.
             first, second = sorted((p[2] for p in polynomials), reverse=True)[:2]
             assert first - second <= abs(first) * 1e-13
         if not d[row].any():
-            np.testing.assert_allclose(far.probs[0, row], model.predict_proba(x[row : row + 1])[0], atol=1e-9)
+            np.testing.assert_allclose(far.probs[0, row], model.predict_proba(x[row : row + 1])[0], atol=near)
             assert far.radius[0, row] == 0
 
 
