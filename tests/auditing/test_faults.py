@@ -18,6 +18,7 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
 import knowlimits as kl
+from knowlimits.auditing.find import asked as asking
 from knowlimits.auditing.find import trials
 from knowlimits.auditing.show.faults import notes, text, verdict
 
@@ -316,9 +317,9 @@ class NotBelow(TransformerMixin, BaseEstimator):
         return np.asarray(X)
 
 
-@pytest.mark.parametrize("calls", [trials._CALLS, 1])
+@pytest.mark.parametrize("calls", [asking._CALLS, 1])
 def test_errors_on_some_of_the_rows(calls, monkeypatch):
-    monkeypatch.setattr(trials, "_CALLS", calls)
+    monkeypatch.setattr(asking, "_CALLS", calls)
     X, y = table()
     X = X[["age", "dose"]].assign(dose=lambda v: v["dose"] / 2)
     model = make_pipeline(make_column_transformer((NotBelow(), ["dose"]), remainder=StandardScaler()), network()).fit(X, y)

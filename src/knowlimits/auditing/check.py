@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from knowlimits.auditing.find.asked import Reply, Respond, ask, ask_one_by_one, newly_sure
+from knowlimits.auditing.find.asked import Reply, Respond, ask, ask_one_by_one, newly_sure, single_rows
 from knowlimits.auditing.find.columns import Continuous, TableReader
 from knowlimits.auditing.find.faults import observed
 from knowlimits.auditing.find.features import SURE, is_sure
@@ -24,8 +24,6 @@ from knowlimits.ood.remedies.laplace import LastLayerLaplace
 
 # Rays that are followed, at most, and rows that are moved to ends of ranges, or broken.
 _RAYS = 100_000
-# Where a model raises an error its rows are asked one by one, so many in all, and of each fault this many at least.
-_CALLS, _SINGLE = 240, 3
 # Ways, ends and faults that the message names of each.
 _NAMED = 10
 
@@ -182,7 +180,7 @@ def _become_sure(checked: _Checked, changes: list[_Change], level: float, random
         return []
     rows = checked.drawn(len(changes), random_state)
     size = max(1, at_once(rows.shape[1]) // len(rows))
-    single = max(_SINGLE, _CALLS // len(changes))
+    single = single_rows(len(changes))
     plain, shares = _said(checked.answers, rows), []
     for begin in range(0, len(changes), size):
         block = changes[begin : begin + size]

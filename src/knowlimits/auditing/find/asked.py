@@ -21,6 +21,9 @@ _NO_NUMBERS, _NO_SUM = "its probabilities are no numbers", "its probabilities do
 # Probabilities that add up to 1 up to so much do.
 _OFF = 1e-3
 
+# Where a model raises an error its rows are asked one by one, so many in all, and of each part this many at least.
+_CALLS, _SINGLE = 240, 3
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -118,6 +121,11 @@ def ask(answers: Respond, parts: Sequence[np.ndarray]) -> list[Reply | str]:
         return ask(answers, parts[:middle]) + ask(answers, parts[middle:])
     ends = np.cumsum([len(part) for part in parts])[:-1]
     return [_said(*pair) for pair in zip(np.split(probs, ends), np.split(classes, ends), strict=True)]
+
+
+def single_rows(parts: int) -> int:
+    """Of how many rows of each of so many parts a model that raises an error is asked one by one."""
+    return max(_SINGLE, _CALLS // max(1, parts))
 
 
 def ask_one_by_one(answers: Respond, rows: np.ndarray, classes: int, count: int, why: str) -> Reply:

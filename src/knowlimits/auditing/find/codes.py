@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from knowlimits.auditing.find.asked import Reply, Respond, answers_of, ask, ask_one_by_one
+from knowlimits.auditing.find.asked import Reply, Respond, answers_of, ask, ask_one_by_one, single_rows
 from knowlimits.auditing.find.columns import no_measurement
 from knowlimits.auditing.find.features import classes_in_words, is_sure
 from knowlimits.auditing.find.rays import at_once
@@ -28,8 +28,6 @@ _ROWS, _FEWEST, _MOST = 20_000, 25, 200
 _PARTS = 4
 # Of models whose layers are large they are fewer, down to this many, for so many numbers of the largest layer in all.
 _FEWEST_HEAVY, _HEAVY = 8, 100_000_000
-# Where a model raises an error its rows are asked one by one, so many in all, and of each value this many at least.
-_CALLS, _SINGLE = 240, 3
 # Whole numbers beyond it may be others than they were written as.
 _WHOLE = 2.0**53
 #: What stands for a gap, and for a category that was never seen.
@@ -107,7 +105,7 @@ def of_codes(subject: Subject, panel: Panel, rng: np.random.Generator, widest: i
     trials = _Trials(subject, panel, subject.test_rows[chosen], plain, answers, values)
     said = trials.said()
     errors = [value for value, one in zip(values, said, strict=True) if isinstance(one, str)]
-    single = min(len(chosen), max(_SINGLE, _CALLS // max(1, len(errors))))
+    single = min(len(chosen), single_rows(len(errors)))
     rows = [
         {"feature": names[value.place], "value": value.words} | trials.row(value, one, single)
         for value, one in zip(values, said, strict=True)

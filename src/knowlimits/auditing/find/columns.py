@@ -45,6 +45,12 @@ class Continuous:
     left_out: dict[str, str]
     shape: tuple[int, ...] | None = None
 
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Names of all columns of the table, in their order, those that stay among them."""
+        moving, others = dict(zip(self.places, self.names, strict=True)), iter(self.left_out)
+        return tuple(moving[place] if place in moving else next(others) for place in range(self.steps.shape[1]))
+
     def started(self, rows: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """Starts of rays: rows ``(n, columns)`` with the medians of columns that move where these are missing.
 

@@ -160,15 +160,14 @@ def observed(columns: Continuous, rows: np.ndarray, model: Model | None, unseen:
         model: what takes it; None where all columns are numbers, and can move.
         unseen: for each column the code of a category that was never seen, nan where there is none.
     """
-    moved, left_out = dict(zip(columns.places, columns.names, strict=True)), iter(columns.left_out)
-    count = rows.shape[1]
+    moved, count = set(columns.places), rows.shape[1]
     levels = [None] * count if model is None or model.steps is None else [column.levels for column in model.steps.columns]
     held = np.zeros(count, dtype=bool) if model is None else _held(model, rows)
     # What a step holds may be a measurement that it takes no other values of; whole numbers are codes then.
     whole = held & (np.isnan(rows) | (rows == np.round(rows))).all(0)
     like = [levels[k] is None and not whole[k] and not no_measurement(rows[:, k]) for k in range(count)]
     return Observed(
-        names=tuple(moved[place] if place in moved else next(left_out) for place in range(count)),
+        names=columns.all_names,
         rows=rows,
         levels=tuple(levels),
         measured=np.array([place in moved or like[place] for place in range(count)]),

@@ -80,7 +80,7 @@ def plausible_ends(columns: Continuous, given: Any) -> PlausibleEnds:
         ValueError: if that is no such thing, or of a column that is not there, or does not move.
         OSError: if a file cannot be read.
     """
-    names = _all_names(columns)
+    names = list(columns.all_names)
     given = _read(given, names, columns.shape)
     said = Ranges.of(given, names)
     places = {name: place for place, name in enumerate(names)}
@@ -210,9 +210,3 @@ def _flat(key: Any, shape: tuple[int, ...] | None) -> Any:
     if inside and all(isinstance(k, int) and 0 <= k < n for k, n in zip(key, shape, strict=True)):  # type: ignore[arg-type]
         return int(np.ravel_multi_index(key, shape))  # type: ignore[arg-type]
     return key
-
-
-def _all_names(columns: Continuous) -> list[str]:
-    """Names of all columns of the table, in their order."""
-    moving, others = dict(zip(columns.places, columns.names, strict=True)), iter(columns.left_out)
-    return [moving[place] if place in moving else next(others) for place in range(columns.steps.shape[1])]

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from knowlimits import scores
-from knowlimits.auditing.find.asked import Reply, Respond, ask, ask_one_by_one, newly_sure, quietly
+from knowlimits.auditing.find.asked import Reply, Respond, ask, ask_one_by_one, newly_sure, quietly, single_rows
 from knowlimits.auditing.find.detection import Detection
 from knowlimits.auditing.find.features import is_sure
 from knowlimits.auditing.find.rays import at_once
@@ -18,8 +18,6 @@ from knowlimits.ood.panel import AS_IT_IS, ENTROPIES, UNFAMILIARITY, Panel
 
 # Broken rows are worked on in blocks, a fraction of those of rays: scores hold several arrays of a block at once.
 _PARTS = 4
-# Where a model raises an error its rows are asked one by one, so many in all, and of each fault this many at least.
-_CALLS, _SINGLE = 240, 3
 # Rows of each fault at which a reading is held to all probabilities of the model itself.
 _HELD_TO = 8
 # Rounding errors of a model grow with its inputs: by so many times their size, in those of the data.
@@ -80,7 +78,7 @@ class Trials:
             errors |= {k: one for k, one in zip(block, said, strict=True) if isinstance(one, str)}
             answered = [(k, p, s) for k, p, s in zip(block, parts, said, strict=True) if isinstance(s, Reply)]
             found |= self._tried(answered)
-        single = min(len(self.rows), max(_SINGLE, _CALLS // max(1, len(errors))))
+        single = min(len(self.rows), single_rows(len(errors)))
         classes = len(self.subject.classes)
         for block in self._blocks(list(errors)):
             parts = [self._broken(k) for k in block]
